@@ -1,0 +1,13 @@
+from __future__ import annotations
+
+from django.apps import AppConfig
+from django.utils.translation import gettext_lazy as _
+
+
+class SupportTicketsConfig(AppConfig):
+    """Connect the app: receivers, checks and the dispatcher."""
+
+    name = "django_support_tickets"
+    label = "support_tickets"
+    verbose_name = _("Support tickets")
+    default_auto_field = "django.db.models.BigAutoField"

@@ -1,0 +1,291 @@
+from __future__ import annotations
+
+import re
+import uuid
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import Any, Unpack
+from urllib.parse import urlsplit
+
+from django.core.checks import CheckMessage
+from django.core.checks import Warning as CheckWarning
+from django.utils.dateparse import parse_datetime
+
+from django_support_tickets.exceptions import (
+    AccessDenied,
+    Ambiguous,
+    Busy,
+    NotSent,
+    ProviderError,
+    Refused,
+    RemoteNotFound,
+)
+from django_support_tickets.providers.base import CommonOptions, Provider, resolved
+from django_support_tickets.records import ABSENT, Download, NotLoaded
+from django_support_tickets.transport import (
+    ID_PATTERN,
+    Answer,
+    Body,
+    HeaderAuth,
+    Request,
+    Transport,
+    clean_text,
+    is_loopback,
+    redact,
+)
+
+READS = frozenset({"GET", "HEAD"})
+
+
+class HttpProvider(Provider):
+    """A provider that speaks HTTP with JSON answers.
+
+    A subclass gives `authorization()`, reads its vendor's error bodies in `read_error()`, and calls the vendor by
+    `call()`, which ends in an answer with a 2xx status or in one of the five errors.
+    """
+
+    #: Statuses whose documented answers have no body: an empty one is understood.
+    bodiless_errors: frozenset[int] = frozenset()
+
+    def __init__(self, alias: str, *, base_url: str | Callable[[], str], **common: Unpack[CommonOptions]) -> None:
+        super().__init__(alias, **common)
+        self._base_url = base_url
+        if not callable(base_url):
+            self._refuse_bad_url(base_url)
+
+    @property
+    def base_url(self) -> str:
+        return resolved(self._base_url).rstrip("/")
+
+    @property
+    def transport(self) -> Transport:
+        return Transport(
+            alias=self.alias,
+            base_url=self.base_url,
+            timeout=self.timeout,
+            deadline=self.deadline,
+            rate=self.rate,
+            max_response_bytes=self.max_response_bytes,
+            proxies=self.proxies,
+            verify=self.verify,
+        )
+
+    def call(
+        self,
+        operation: str,
+        method: str,
+        path: str,
+        *,
+        params: tuple[tuple[str, str], ...] = (),
+        body: Body | None = None,
+        key: str = "",
+        deadline: float | None = None,
+    ) -> Answer:
+        """Return a 2xx answer; raise NotSent, Busy, AccessDenied, Refused or Ambiguous. `deadline` in seconds."""
+        request = self._request(operation, method, path, params=params, body=body, key=key, deadline=deadline)
+        answer = self.transport.send(request, auth=self.authorization())
+        if self.needs_new_token(answer) and (renewed := self.renewed_authorization()) is not None:
+            answer = self.transport.send(request, auth=renewed)
+        if answer.ok:
+            return answer
+        raise self.error_for(answer)
+
+    @contextmanager
+    def stream(self, operation: str, path: str, *, limit: int) -> Iterator[Download]:
+        """Yield a file of this account while it arrives; raise as `call()` does, Ambiguous above `limit` bytes."""
+        request = self._request(operation, "GET", path, deadline=self.upload_deadline)
+        transport = self.transport
+        with transport.open(request, auth=self.authorization()) as response:
+            if not response.ok or response.is_redirect:
+                raise self.error_for(transport.answer(request, response))
+            yield transport.download(request, response, limit=limit)
+
+    def authorization(self) -> HeaderAuth:
+        """Return what sets the Authorization header; a token that must be fetched is fetched here."""
+        return HeaderAuth("")
+
+    def renewed_authorization(self) -> HeaderAuth | None:
+        """Return the authorization after the last one was refused; None where nothing can be renewed."""
+        return None
+
+    def needs_new_token(self, answer: Answer) -> bool:
+        """Return whether the answer says that the token is no longer good."""
+        return answer.status == 401
+
+    def headers(self) -> Mapping[str, str]:
+        """Return the vendor's own request headers, without secrets."""
+        return {}
+
+    def read_error(self, data: Any) -> tuple[str, str] | None:
+        """Return the vendor's (code, message) from a parsed error body; None if it is none that it documents."""
+        return None
+
+    def denies_account(self, answer: Answer, code: str) -> bool:
+        """Return whether the answer refuses the account itself and not just this request."""
+        return answer.status == 401
+
+    def error_for(self, answer: Answer) -> ProviderError:
+        """Return the outcome of an answer that is not 2xx; see the outcome table in the documentation."""
+        code, reason = self._understood(answer) or ("", "")
+        facts: dict[str, Any] = {**answer.facts, "code": redact(code, limit=100), "reason": redact(reason)}
+        if self.denies_account(answer, code):
+            return AccessDenied("the vendor refuses this account", **facts)
+        if self._is_busy(answer):
+            return Busy("the vendor asks to wait", retry_after=answer.retry_after(), **facts)
+        if answer.status in self.capabilities.proves_rejection and self._understood(answer) is not None:
+            if answer.status == 404:
+                return RemoteNotFound("the vendor does not know it", **facts)
+            return Refused("the vendor refuses it", **facts)
+        if 300 <= answer.status < 400:
+            return Ambiguous("the vendor redirects", **facts)
+        return Ambiguous("the answer proves nothing", **facts)
+
+    def not_understood(self, answer: Answer, what: str) -> Ambiguous:
+        """Return the error for a 2xx answer that is not what the vendor documents."""
+        return Ambiguous(f"the answer is not understood: {what}", **answer.facts)
+
+    def check(self) -> list[CheckMessage]:
+        messages: list[CheckMessage] = []
+        if not callable(self._base_url) and self._base_url.startswith("http:") and not is_loopback(self._base_url):
+            messages.append(CheckWarning(f"Provider {self.alias!r}: base_url is not https.", id="support_tickets.W101"))
+        if self.verify is False:
+            messages.append(CheckWarning(f"Provider {self.alias!r}: verify is off.", id="support_tickets.W102"))
+        return messages
+
+    def _request(
+        self,
+        operation: str,
+        method: str,
+        path: str,
+        *,
+        params: tuple[tuple[str, str], ...] = (),
+        body: Body | None = None,
+        key: str = "",
+        deadline: float | None = None,
+    ) -> Request:
+        return Request(
+            operation=operation,
+            method=method,
+            path=path,
+            params=params,
+            headers=self.headers(),
+            body=body,
+            key=key,
+            deadline=deadline or self.deadline_of(operation),
+        )
+
+    def _understood(self, answer: Answer) -> tuple[str, str] | None:
+        if not answer.content.strip() and answer.status in self.bodiless_errors:
+            return ("", "")
+        data = answer.json_or_none()
+        return None if data is None else self.read_error(data)
+
+    def _is_busy(self, answer: Answer) -> bool:
+        if answer.status == 429:
+            return True
+        may_repeat = answer.request.method in READS or self.capabilities.can_find
+        return answer.status == 503 and may_repeat and answer.retry_after() is not None
+
+    def _refuse_bad_url(self, url: Any) -> None:
+        parts = urlsplit(url) if isinstance(url, str) else None
+        if parts is None or parts.scheme not in ("http", "https") or not parts.hostname:
+            raise self.invalid(f"base_url must be an http(s) address, not {url!r}")
+        if parts.username or parts.password or parts.query or parts.fragment:
+            raise self.invalid("base_url must not contain a user, a query or a fragment")
+
+
+def before_sending(error: ProviderError) -> ProviderError:
+    """Return how a failed step before the request itself (a token, a file that nothing uses yet) counts for it.
+
+    The request has not left, so nothing about it is ambiguous.
+    """
+    if not isinstance(error, Ambiguous):
+        return error
+    return NotSent(
+        f"a step before it failed: {error.cause}",
+        alias=error.alias,
+        operation=error.operation,
+        key=error.key,
+        status=error.status,
+        code=error.code,
+        reason=error.reason,
+        request_id=error.request_id,
+    )
+
+
+# --- Reading leniently: functions that normalisers share; none of them raises ---------------------------------------
+
+
+def id_of(value: Any) -> str:
+    """Return a remote id that is safe in a path, or ""; booleans, lists and over-long values are no ids."""
+    return value if isinstance(value, str) and ID_PATTERN.fullmatch(value) else ""
+
+
+def text_of(value: Any) -> str:
+    """Return a text; null is "", numbers are written out, anything else is ""."""
+    if isinstance(value, str):
+        return clean_text(value)
+    return str(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else ""
+
+
+def list_of(value: Any) -> list[Any]:
+    """Return a list; anything else is an empty one."""
+    return value if isinstance(value, list) else []
+
+
+def dict_of(value: Any) -> dict[str, Any]:
+    """Return an object; anything else is an empty one."""
+    return value if isinstance(value, dict) else {}
+
+
+def int_of(value: Any) -> int | None:
+    """Return a whole number that a database column can hold, else None."""
+    is_number = isinstance(value, int) and not isinstance(value, bool)
+    return value if is_number and 0 <= value < 2**63 else None
+
+
+def time_of(value: Any) -> datetime | None:
+    """Return an aware UTC datetime from RFC 3339 text or epoch seconds or milliseconds; None if it cannot be one.
+
+    A time without an offset counts as UTC. Go's zero time (year 1) and years outside 1970 to 9998 are None.
+    """
+    try:
+        moment = _moment(value)
+        if moment is None:
+            return None
+        moment = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+    except (ValueError, OverflowError, OSError, TypeError):
+        return None
+    return moment if 1970 <= moment.year < 9999 else None
+
+
+def _moment(value: Any) -> datetime | None:
+    if isinstance(value, str):
+        return parse_datetime(value.strip())
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        return datetime.fromtimestamp(value / 1000 if value > 1e11 else value, tz=UTC)
+    return None
+
+
+def loaded(data: Mapping[str, Any], name: str, read: Callable[[Any], Any]) -> Any | NotLoaded:
+    """Return `read(data[name])`, or ABSENT if the vendor did not send the field."""
+    return read(data[name]) if name in data else ABSENT
+
+
+def own_key(value: Any) -> str:
+    """Return `value` if it has the form of our ticket keys (a UUID), else ""."""
+    try:
+        return str(uuid.UUID(value)) if isinstance(value, str) and re.fullmatch(r"[0-9a-fA-F-]{36}", value) else ""
+    except ValueError:
+        return ""
+
+
+def short_reference(key: str) -> str:
+    """Return the mark by which a ticket is found again where a vendor keeps only text: "[ref 0123456789ab]"."""
+    return f"[ref {key.replace('-', '')[:12]}]"
+
+
+def without_reference(text: str) -> str:
+    """Return `text` without the mark that `short_reference` made."""
+    return re.sub(r"\s*\[ref [0-9a-f]{12}\]", "", text)

@@ -1,0 +1,306 @@
+from __future__ import annotations
+
+import enum
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from html.parser import HTMLParser
+from typing import Any, BinaryIO, Final, Literal
+
+from django.db.models import TextChoices
+from django.utils.translation import gettext_lazy as _
+
+
+class Status(TextChoices):
+    """The vendor's side of a ticket, in our words."""
+
+    PENDING = "pending", _("Pending")
+    OPEN = "open", _("Open")
+    IN_PROGRESS = "in_progress", _("In progress")
+    WAITING = "waiting", _("Waiting for us")
+    ON_HOLD = "on_hold", _("On hold")
+    RESOLVED = "resolved", _("Resolved")
+    CLOSED = "closed", _("Closed")
+    FAILED = "failed", _("Failed")
+    UNKNOWN = "unknown", _("Unknown")
+
+
+class AuthorType(TextChoices):
+    """Who wrote a comment."""
+
+    CUSTOMER = "customer", _("Customer")
+    AGENT = "agent", _("Agent")
+    SYSTEM = "system", _("System")
+    AI = "ai", _("AI")
+    UNKNOWN = "unknown", _("Unknown")
+
+
+class BodyFormat(TextChoices):
+    """How the text of a comment is to be read; it is always escaped on display."""
+
+    TEXT = "text", _("Text")
+    MARKDOWN = "markdown", _("Markdown")
+    HTML = "html", _("HTML")
+
+
+class Absent(enum.Enum):
+    """The type of ABSENT: the vendor's answer did not carry this field, so nothing is known about it."""
+
+    ABSENT = "absent"
+
+    def __repr__(self) -> str:
+        return "ABSENT"
+
+    def __bool__(self) -> Literal[False]:
+        return False
+
+
+ABSENT: Final = Absent.ABSENT
+
+NotLoaded = Literal[Absent.ABSENT]
+
+
+def _private(default: Any = "") -> Any:
+    """Return a field that stays out of `repr()`: text and personal data must not reach logs."""
+    return field(default=default, repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TicketRef:
+    """Name a ticket at a vendor; `customer_id` only where the vendor's path needs it (Moov)."""
+
+    remote_id: str
+    customer_id: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FileDraft:
+    """A file to send; `open()` returns a fresh binary stream at byte 0 each time, `size` is in bytes."""
+
+    key: str
+    name: str = _private()
+    content_type: str = "application/octet-stream"
+    size: int = 0
+    sha256: str = ""
+    open: Callable[[], BinaryIO] = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TicketDraft:
+    """A ticket to create. `key` is our id; `sent_at` is when the first byte may have left, None before that."""
+
+    key: str
+    customer_id: str = ""
+    contact_name: str = _private()
+    contact_email: str = _private()
+    subject: str = _private()
+    description: str = _private()
+    priority: str = ""
+    category: str = ""
+    tags: tuple[str, ...] = ()
+    options: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    files: tuple[FileDraft, ...] = ()
+    sent_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CommentDraft:
+    """A comment to send as plain text, with the files that travel with it."""
+
+    key: str
+    body: str = _private()
+    files: tuple[FileDraft, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CommentRecord:
+    """A comment as the vendor shows it; `remote_id` is "" where the vendor gives none."""
+
+    remote_id: str = ""
+    author_type: AuthorType = AuthorType.UNKNOWN
+    author_name: str = _private()
+    body: str = _private()
+    body_format: BodyFormat = BodyFormat.TEXT
+    sent_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AttachmentRecord:
+    """A file at the vendor; `comment_id` is the remote id of its comment, "" where it hangs on the ticket."""
+
+    remote_id: str = ""
+    remote_url: str = _private()
+    name: str = _private()
+    content_type: str = ""
+    size: int | None = None
+    comment_id: str = ""
+    created_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TicketRecord:
+    """A ticket as the vendor shows it, normalised.
+
+    ABSENT: not loaded, nothing is known. "" or None or (): the vendor says it is empty. All datetimes are aware, in
+    UTC. `updated_at` is the version that the merge guard compares; `raw` is the vendor's object as received.
+    """
+
+    remote_id: str
+    customer_id: str | NotLoaded = ABSENT
+    key: str | NotLoaded = ABSENT
+    reference: str | NotLoaded = ABSENT
+    status: Status | NotLoaded = ABSENT
+    remote_status: str | NotLoaded = ABSENT
+    priority: str | NotLoaded = ABSENT
+    category: str | NotLoaded = ABSENT
+    tags: tuple[str, ...] | NotLoaded = ABSENT
+    resolution: str | NotLoaded = field(default=ABSENT, repr=False)
+    subject: str | NotLoaded = field(default=ABSENT, repr=False)
+    description: str | NotLoaded = field(default=ABSENT, repr=False)
+    contact_name: str | NotLoaded = field(default=ABSENT, repr=False)
+    contact_email: str | NotLoaded = field(default=ABSENT, repr=False)
+    created_at: datetime | None | NotLoaded = ABSENT
+    updated_at: datetime | None | NotLoaded = ABSENT
+    resolved_at: datetime | None | NotLoaded = ABSENT
+    closed_at: datetime | None | NotLoaded = ABSENT
+    last_comment_at: datetime | None | NotLoaded = ABSENT
+    comments: tuple[CommentRecord, ...] | NotLoaded = field(default=ABSENT, repr=False)
+    attachments: tuple[AttachmentRecord, ...] | NotLoaded = field(default=ABSENT, repr=False)
+    raw: Mapping[str, Any] = field(default_factory=dict, repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Page:
+    """One page of a list walk; `next_cursor` is None on the last page and opaque to everyone but the provider."""
+
+    records: tuple[TicketRecord, ...]
+    next_cursor: str | None = None
+    total: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Found:
+    """The tickets that may be a draft's, each checked locally; `complete` is False if some could not be looked at."""
+
+    records: tuple[TicketRecord, ...] = ()
+    complete: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WebhookEvent:
+    """A verified webhook: a hint that `remote_id` has news. `identity` is unique for what was signed."""
+
+    identity: str
+    event_type: str = ""
+    remote_id: str = ""
+    customer_id: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Probe:
+    """What `probe()` learned without side effects: the account answers; `warnings` are for the operator."""
+
+    warnings: tuple[str, ...] = ()
+    token_expires_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Download:
+    """A file while it arrives; `chunks` can be read once, `size` is what the vendor announces, in bytes."""
+
+    content_type: str = ""
+    size: int | None = None
+    chunks: Iterator[bytes] = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AttachmentRules:
+    """What files a vendor takes. Sizes in bytes, extensions without the dot in lower case; empty set: any."""
+
+    # At which moments can a file travel? "create": with the ticket. "after": by itself. "comment": with a comment.
+    moments: frozenset[str]
+    # How many files may one send, or one ticket, carry?
+    max_count: int | None = None
+    # How large may one file be?
+    max_bytes: int | None = None
+    # How large may all files of one send be together?
+    max_total_bytes: int | None = None
+    # Which file name extensions are taken?
+    extensions: frozenset[str] = frozenset()
+    # Which content types are taken?
+    content_types: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Capabilities:
+    """Everything that depends on what a vendor can do; the single source for validation, forms, API and docs."""
+
+    # Can tickets be listed, so that changed, unknown and missing ones are found?
+    can_list: bool = False
+    # Must a list be asked for one customer at a time (scope = customer_id)?
+    lists_by_customer: bool = False
+    # Can a ticket be found again by our key after its answer was lost?
+    can_find: bool = False
+    # Can comments be added, and what to tell an agent where not?
+    can_comment: bool = False
+    no_comment_reason: str = ""
+    # Can a ticket be closed?
+    can_close: bool = False
+    # Does the vendor send webhooks about tickets?
+    has_webhooks: bool = False
+    # Which files does it take? None: none at all.
+    attachments: AttachmentRules | None = None
+    # How many characters may a text have? None: not limited.
+    subject_max: int | None = None
+    description_max: int | None = None
+    comment_max: int | None = None
+    # Which of customer_id, contact_name, contact_email, description, category, priority must be given?
+    required_fields: frozenset[str] = frozenset()
+    # Which optional fields are sent at all?
+    sent_fields: frozenset[str] = frozenset()
+    # Which values may category and priority have? Empty: free or not used.
+    categories: tuple[str, ...] = ()
+    priorities: tuple[str, ...] = ()
+    # What do the vendor's statuses mean?
+    status_map: Mapping[str, Status] = field(default_factory=dict)
+    # In which states can no news come in any more (never polled), and in which rarely?
+    final_statuses: frozenset[Status] = frozenset()
+    settled_statuses: frozenset[Status] = frozenset({Status.CLOSED, Status.FAILED})
+    # Which HTTP statuses prove that a request was rejected and had no effect?
+    proves_rejection: frozenset[int] = frozenset({400, 401, 403, 404, 413, 415, 422})
+    # Which keys of `Ticket.options` are sent?
+    option_names: frozenset[str] = frozenset()
+
+
+class _TextOfHtml(HTMLParser):
+    def __init__(self) -> None:
+        super().__init__(convert_charrefs=True)
+        self.pieces: list[str] = []
+        self._hidden = 0
+
+    def handle_starttag(self, tag: str, attrs: Any) -> None:
+        self._hidden += tag in ("script", "style")
+        if tag in ("br", "p", "div", "li", "tr"):
+            self.pieces.append("\n")
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag in ("script", "style") and self._hidden:
+            self._hidden -= 1
+
+    def handle_data(self, data: str) -> None:
+        if not self._hidden:
+            self.pieces.append(data)
+
+
+def text_of_html(markup: str) -> str:
+    """Return the text of a vendor's HTML, one line per paragraph or break, without markup, scripts and styles."""
+    parser = _TextOfHtml()
+    parser.feed(markup)
+    parser.close()
+    lines = (" ".join(line.split()) for line in "".join(parser.pieces).splitlines())
+    return "\n".join(line for line in lines if line)
+
+
+def normalised_text(body: str, body_format: str = BodyFormat.TEXT) -> str:
+    """Return `body` as it compares with the same text that a vendor has stored: no markup, single spaces."""
+    return " ".join((text_of_html(body) if body_format == BodyFormat.HTML else body).split())

@@ -1,0 +1,112 @@
+from __future__ import annotations
+
+import hashlib
+import os
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from http.cookiejar import DefaultCookiePolicy
+from typing import Any
+
+import requests
+
+from django_support_tickets import __version__
+from django_support_tickets.transport.connections import Adapter
+
+USER_AGENT = f"django-support-tickets/{__version__}"
+POOL_SIZE = 64
+
+
+class Pace:
+    """Let at most `rate` requests per second start, over all threads of this process."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._next = 0.0
+
+    def wait(self, rate: float | None, *, longest: float) -> bool:
+        """Sleep until this request may start; return False if that would take more than `longest` seconds."""
+        if not rate:
+            return True
+        with self._lock:
+            now = time.monotonic()
+            start = max(self._next, now)
+            if start - now > longest:
+                return False
+            self._next = start + 1.0 / rate
+        time.sleep(start - now)
+        return True
+
+
+@dataclass(slots=True)
+class Token:
+    """An access token of an account; `expires_at` is on the monotonic clock, None: it does not expire."""
+
+    value: str = field(repr=False)
+    expires_at: float | None = None
+
+    def is_fresh(self) -> bool:
+        return self.expires_at is None or time.monotonic() < self.expires_at
+
+
+class Account:
+    """The connection pool, the pace and the access tokens of one account in this process."""
+
+    def __init__(self, settings: tuple[Any, ...]) -> None:
+        self.settings = settings
+        self.pace = Pace()
+        self._lock = threading.Lock()
+        self._tokens: dict[str, Token] = {}
+        self.session = _session()
+
+    def token(self, identity: str, fetch: Callable[[], Token], *, stale: str | None = None) -> str:
+        """Return the access token of `identity`, fetched once for many threads; `stale` names one that was refused.
+
+        A thread whose token was refused while another renewed it gets the new one without a second fetch.
+        """
+        name = hashlib.sha256(identity.encode()).hexdigest()
+        with self._lock:
+            token = self._tokens.get(name)
+            if token is None or not token.is_fresh() or token.value == stale:
+                token = self._tokens[name] = fetch()
+            return token.value
+
+    def close(self) -> None:
+        self.session.close()
+
+
+def _session() -> requests.Session:
+    session = requests.Session()
+    session.trust_env = False  # no .netrc, no proxy or CA bundle from the environment
+    session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
+    session.headers.update({"User-Agent": USER_AGENT, "Accept": "application/json"})
+    adapter = Adapter(pool_connections=4, pool_maxsize=POOL_SIZE, max_retries=0)
+    session.mount("https://", adapter)
+    session.mount("http://", adapter)
+    return session
+
+
+_accounts: dict[str, Account] = {}
+_accounts_lock = threading.Lock()
+
+
+def account(alias: str, settings: tuple[Any, ...]) -> Account:
+    """Return the account state of `alias` in this process, made anew when its settings have changed."""
+    with _accounts_lock:
+        known = _accounts.get(alias)
+        if known is None or known.settings != settings:
+            if known is not None:
+                known.close()
+            known = _accounts[alias] = Account(settings)
+        return known
+
+
+def forget_accounts() -> None:
+    """Drop all pools and tokens of this process, as happens in a forked child: they belong to the parent."""
+    global _accounts_lock
+    _accounts_lock = threading.Lock()
+    _accounts.clear()
+
+
+os.register_at_fork(after_in_child=forget_accounts)
