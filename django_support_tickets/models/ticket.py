@@ -131,6 +131,7 @@ class Ticket(Submission):
             models.Index(fields=["requester", "-created_at", "-id"], name="st_ticket_requester"),
             models.Index(fields=["-created_at", "-id"], name="st_ticket_newest"),
             models.Index(fields=["delivery", "-created_at"], name="st_ticket_delivery"),
+            models.Index(fields=["close_delivery"], name="st_ticket_closing"),
         ]
         constraints = [
             models.UniqueConstraint(fields=["provider", "remote_id"], name="st_ticket_remote_id"),

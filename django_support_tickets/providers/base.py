@@ -168,12 +168,13 @@ class Provider(ABC):
 
     def deadline_of(self, operation: str) -> float:
         """Return how many seconds a whole operation may take: create, comment, upload, close, get, list, find."""
-        return self.upload_deadline if operation == "upload" else self.deadline
+        return self.upload_deadline if operation in ("upload", "find") else self.deadline
 
     def webhook_secrets(self) -> tuple[str, ...]:
-        """Return the secrets that are valid now, without empty ones."""
-        value = resolved(self._webhook_secrets)
-        return tuple(secret for secret in ((value,) if isinstance(value, str) else value) if secret)
+        """Return the secrets that are valid now, without blank ones."""
+        value = resolved(self._webhook_secrets) or ()
+        secrets = (value,) if isinstance(value, str) else value
+        return tuple(secret for secret in secrets if isinstance(secret, str) and secret.strip())
 
     def invalid(self, complaint: str) -> InvalidProvider:
         """Return the error for a wrong option, naming this account."""
@@ -187,6 +188,11 @@ class Provider(ABC):
                 self._refuse_unless_positive(name, value)
         if not isinstance(self.timeout, (tuple, list)) or len(self.timeout) != 2:
             raise self.invalid("timeout must be two numbers of seconds (connect, read)")
+
+    def _refuse_unless_text(self, name: str, value: Any) -> None:
+        """Refuse a required text that is missing; its value, which may be a secret, is not named."""
+        if not callable(value) and not (isinstance(value, str) and value.strip()):
+            raise self.invalid(f"{name} must be a text that is not empty, or a callable that returns one")
 
     def _refuse_unless_positive(self, name: str, value: Any) -> None:
         if isinstance(value, bool) or not isinstance(value, (int, float)) or value <= 0:

@@ -1,0 +1,138 @@
+"""A request whose answer was lost: wait until it has settled, search the vendor, adopt or send again."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from django.db.models import F
+
+from django_support_tickets.exceptions import RemoteNotFound
+from django_support_tickets.models import Attachment, Comment, TicketEvent
+from django_support_tickets.outbox.claims import Claim, extend, release
+from django_support_tickets.outbox.items import Item, Kind, ticket_draft
+from django_support_tickets.outbox.settling import (
+    Result,
+    known_fact,
+    settle_delivered,
+    settle_refused,
+    settle_uncertain,
+)
+from django_support_tickets.providers import Provider
+from django_support_tickets.records import ABSENT, Capabilities, Status, TicketRecord, normalised_text
+from django_support_tickets.transport import total_deadline
+
+#: Complete searches without a match, apart by the settle time, after which a request counts as never arrived.
+SEARCHES = 2
+#: Sends that were each found absent, after which no more is tried.
+SENDS = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What a search found; `complete` False: something could not be looked at, so absence proves nothing."""
+
+    records: tuple[Result, ...] = ()
+    complete: bool = True
+
+
+def can_be_searched(item: Item, capabilities: Capabilities) -> bool:
+    """Return whether a lost answer of this item can be settled without a person."""
+    return item.kind != Kind.CREATE or capabilities.can_find
+
+
+def search(claim: Claim, item: Item, provider: Provider) -> str:
+    """Settle an item that may be at the vendor; return the outcome's name in PushCounts. Raise ProviderError."""
+    if item.kind == Kind.CREATE and (remote_id := known_fact(claim)):
+        settle_delivered(claim, item, TicketRecord(remote_id=remote_id))
+        return "delivered"
+    if not can_be_searched(item, provider.capabilities):
+        return _uncertain(claim, item, "The answer was lost, and this vendor cannot be searched.")
+    waited = (claim.now - (claim.entry.sent_at or 0)) / 1000
+    if waited < provider.settle_seconds:
+        release(claim, wait=provider.settle_seconds - waited, error=claim.entry.last_error)
+        return "waiting"
+    deadline = provider.deadline_of("find" if item.kind == Kind.CREATE else "get")
+    if not extend(claim, seconds=2 * deadline):
+        return "waiting"
+    with total_deadline(deadline):
+        verdict = _look(claim, item, provider)
+    return _decide(claim, item, verdict, provider)
+
+
+def _decide(claim: Claim, item: Item, verdict: Verdict, provider: Provider) -> str:
+    if verdict.records:
+        _report_duplicates(claim, verdict.records)
+        settle_delivered(claim, item, verdict.records[0])
+        return "delivered"
+    if not verdict.complete:
+        return _uncertain(claim, item, "The answer was lost, and the vendor could not be searched completely.")
+    if claim.entry.searches + 1 < SEARCHES:
+        release(claim, wait=provider.settle_seconds, error=claim.entry.last_error, searches=F("searches") + 1)
+        return "waiting"
+    if claim.entry.attempts >= SENDS:
+        reason = f"It was sent {claim.entry.attempts} times and never arrived."
+        settle_refused(claim, item, reason=reason, cause="never arrived")
+        return "refused"
+    release(claim, wait=0, error=claim.entry.last_error, sent_at=None, item="", item_id=None, searches=0)
+    return "waiting"
+
+
+def _uncertain(claim: Claim, item: Item, reason: str) -> str:
+    error = claim.entry.last_error
+    settle_uncertain(claim, item, reason=f"{reason} {error}".strip(), cause="cannot be settled by search")
+    return "uncertain"
+
+
+def _look(claim: Claim, item: Item, provider: Provider) -> Verdict:
+    if item.kind == Kind.CREATE:
+        found = provider.find(ticket_draft(claim.entry.ticket, item.files, sent_at=claim.entry.sent_at))
+        return Verdict(records=found.records, complete=found.complete)
+    try:
+        record = provider.get(claim.entry.ticket.ref)
+    except RemoteNotFound:
+        return Verdict(complete=False)
+    match item.row:
+        case Comment():
+            return _find_comment(item.row, record, using=claim.using)
+        case Attachment():
+            return _find_file(item.row, record, using=claim.using)
+    is_closed = record.status in (Status.CLOSED, Status.RESOLVED)
+    return Verdict(records=(record,) if is_closed else (), complete=record.status is not ABSENT)
+
+
+def _find_comment(comment: Comment, record: TicketRecord, *, using: str) -> Verdict:
+    if record.comments is ABSENT:
+        return Verdict(complete=False)
+    # A copy that a pull has stored as the vendor's own is no obstacle: settling deletes it.
+    others = Comment.objects.using(using).filter(ticket=comment.ticket_id, submitted_at__isnull=False)
+    taken = set(others.exclude(pk=comment.pk).values_list("remote_id", flat=True))
+    ours = normalised_text(comment.body)
+    matches = [
+        found
+        for found in record.comments
+        if found.remote_id not in taken and normalised_text(found.body, found.body_format) == ours
+    ]
+    return Verdict(records=tuple(matches[-1:]))
+
+
+def _find_file(attachment: Attachment, record: TicketRecord, *, using: str) -> Verdict:
+    if record.attachments is ABSENT:
+        return Verdict(complete=False)
+    others = Attachment.objects.using(using).filter(ticket=attachment.ticket_id).exclude(pk=attachment.pk)
+    taken = set(others.filter(direction=Attachment.Direction.OUT).values_list("remote_id", flat=True))
+    matches = [
+        found
+        for found in record.attachments
+        if found.name == attachment.name and found.size in (None, attachment.size) and found.remote_id not in taken
+    ]
+    return Verdict(records=tuple(matches[-1:]))
+
+
+def _report_duplicates(claim: Claim, records: tuple[Result, ...]) -> None:
+    if len(records) > 1:
+        TicketEvent.objects.using(claim.using).create(
+            ticket_id=claim.entry.ticket_id,
+            kind=TicketEvent.Kind.DUPLICATE,
+            source=TicketEvent.Source.PUSH,
+            changes={"remote_ids": [record.remote_id for record in records]},
+        )

@@ -1,0 +1,99 @@
+"""What a vendor takes, asked before anything is stored; every answer comes from its capabilities."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from django.core.exceptions import ValidationError
+from django.utils.translation import gettext_lazy as _
+
+from django_support_tickets.exceptions import InvalidProvider
+from django_support_tickets.models import Comment, Delivery, Ticket
+from django_support_tickets.providers import Provider, providers
+from django_support_tickets.records import Capabilities
+
+Errors = dict[str, list[Any]]
+FIELDS = ("customer_id", "contact_name", "contact_email", "subject", "description", "priority", "category")
+
+
+def provider_of(ticket: Ticket) -> Provider:
+    """Return the ticket's provider; raise ValidationError naming the field if there is none to use."""
+    if not ticket.provider:
+        names = ", ".join(providers)
+        message = _("Name the account: there are %(names)s.") % {"names": names}
+        raise ValidationError({"provider": message}, code="required")
+    try:
+        return providers[ticket.provider]
+    except InvalidProvider as error:
+        raise ValidationError({"provider": str(error)}, code="invalid") from None
+
+
+def validate_ticket(ticket: Ticket) -> None:
+    """Raise ValidationError with a message per field if the vendor would not take the ticket."""
+    capabilities = provider_of(ticket).capabilities
+    errors: Errors = {}
+    _check_columns(ticket, errors)
+    _check_required(ticket, capabilities, errors)
+    _check_lengths(ticket, capabilities, errors)
+    _check_choices(ticket, capabilities, errors)
+    _check_options(ticket, capabilities, errors)
+    if errors:
+        raise ValidationError(errors)
+
+
+def validate_comment(comment: Comment) -> None:
+    """Raise ValidationError if the vendor takes no comments, or not this one."""
+    capabilities = provider_of(comment.ticket).capabilities
+    if not capabilities.can_comment:
+        reason = capabilities.no_comment_reason or _("This vendor takes no comments.")
+        raise ValidationError({"body": reason}, code="unsupported")
+    if comment.ticket.delivery not in (Delivery.QUEUED, Delivery.DELIVERED):
+        raise ValidationError({"ticket": _("The ticket is not at the vendor.")}, code="not_delivered")
+    if not comment.body.strip():
+        raise ValidationError({"body": _("This field is required.")}, code="required")
+    limit = capabilities.comment_max
+    if limit is not None and len(comment.body) > limit:
+        raise ValidationError({"body": _too_long(limit, len(comment.body))}, code="max_length")
+
+
+def _check_columns(ticket: Ticket, errors: Errors) -> None:
+    try:
+        ticket.clean_fields(exclude={field.name for field in ticket._meta.fields} - set(FIELDS))
+    except ValidationError as error:
+        for name, found in error.error_dict.items():
+            errors.setdefault(name, []).extend(found)
+
+
+def _check_required(ticket: Ticket, capabilities: Capabilities, errors: Errors) -> None:
+    for name in sorted(capabilities.required_fields | {"subject"}):
+        if name not in errors and not str(getattr(ticket, name)).strip():
+            errors[name] = [ValidationError(_("This account's vendor needs it."), code="required")]
+
+
+def _check_lengths(ticket: Ticket, capabilities: Capabilities, errors: Errors) -> None:
+    limits = {"subject": capabilities.subject_max, "description": capabilities.description_max}
+    for name, limit in limits.items():
+        length = len(getattr(ticket, name))
+        if name not in errors and limit is not None and length > limit:
+            errors[name] = [ValidationError(_too_long(limit, length), code="max_length")]
+
+
+def _check_choices(ticket: Ticket, capabilities: Capabilities, errors: Errors) -> None:
+    choices: dict[str, Iterable[str]] = {"category": capabilities.categories, "priority": capabilities.priorities}
+    for name, known in choices.items():
+        value = getattr(ticket, name)
+        if value and known and value not in known:
+            message = _("The vendor knows %(known)s.") % {"known": ", ".join(known)}
+            errors.setdefault(name, []).append(ValidationError(message, code="invalid_choice"))
+
+
+def _check_options(ticket: Ticket, capabilities: Capabilities, errors: Errors) -> None:
+    unknown = sorted(set(ticket.options) - capabilities.option_names) if isinstance(ticket.options, dict) else ["?"]
+    if unknown:
+        message = _("The vendor has no option %(names)s.") % {"names": ", ".join(unknown)}
+        errors["options"] = [ValidationError(message, code="unknown_option")]
+
+
+def _too_long(limit: int, length: int) -> str:
+    return _("At most %(limit)d characters, it has %(length)d.") % {"limit": limit, "length": length}
