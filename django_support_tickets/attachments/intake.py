@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from pathlib import PurePath
+from typing import Any
 
 from django.core.exceptions import ValidationError
+from django.core.files.base import File
 from django.core.files.storage import InvalidStorageError
 from django.utils.translation import gettext_lazy as _
 
@@ -42,6 +45,16 @@ def prepare_attachment(attachment: Attachment, rules: AttachmentRules | None) ->
     _measure(attachment)
     _check_file(attachment, rules)
     _check_company(attachment, rules)
+
+
+def validate_files(files: Sequence[File[Any]], rules: AttachmentRules | None) -> None:
+    """Raise ValidationError if the vendor would not take these uploads together with a new ticket."""
+    if rules is None:
+        raise ValidationError(_("This account's vendor takes no files."), code="unsupported")
+    for file in files:
+        name = display_name(file.name or "")
+        _check_one(name, file.size, content_type_of(name), rules)
+    _check_all(len(files), sum(file.size for file in files), rules)
 
 
 def display_name(name: str) -> str:
@@ -102,7 +115,11 @@ def _measure(attachment: Attachment) -> None:
 
 
 def _check_file(attachment: Attachment, rules: AttachmentRules) -> None:
-    size, extension = attachment.size or 0, extension_of(attachment.name)
+    _check_one(attachment.name, attachment.size or 0, attachment.content_type, rules)
+
+
+def _check_one(name: str, size: int, content_type: str, rules: AttachmentRules) -> None:
+    extension = extension_of(name)
     if not size:
         raise ValidationError({"file": _("The file is empty.")}, code="empty")
     if rules.max_bytes is not None and size > rules.max_bytes:
@@ -112,7 +129,7 @@ def _check_file(attachment: Attachment, rules: AttachmentRules) -> None:
         known = ", ".join(sorted(rules.extensions))
         message = _("The vendor takes %(known)s, not %(extension)r.") % {"known": known, "extension": extension}
         raise ValidationError({"file": message}, code="extension")
-    if rules.content_types and attachment.content_type not in rules.content_types:
+    if rules.content_types and content_type not in rules.content_types:
         known = ", ".join(sorted(rules.content_types))
         raise ValidationError({"file": _("The vendor takes %(known)s.") % {"known": known}}, code="content_type")
 
@@ -122,8 +139,12 @@ def _check_company(attachment: Attachment, rules: AttachmentRules) -> None:
         ticket=attachment.ticket, comment=attachment.comment, direction=Attachment.Direction.OUT
     )
     sizes = [size or 0 for size in others.exclude(pk=attachment.pk).values_list("size", flat=True)]
-    if rules.max_count is not None and len(sizes) >= rules.max_count:
+    _check_all(len(sizes) + 1, sum(sizes) + (attachment.size or 0), rules)
+
+
+def _check_all(count: int, total: int, rules: AttachmentRules) -> None:
+    if rules.max_count is not None and count > rules.max_count:
         raise ValidationError({"file": _("At most %(limit)d files.") % {"limit": rules.max_count}}, code="too_many")
-    if rules.max_total_bytes is not None and sum(sizes) + (attachment.size or 0) > rules.max_total_bytes:
+    if rules.max_total_bytes is not None and total > rules.max_total_bytes:
         message = _("At most %(limit)d bytes for all files together.") % {"limit": rules.max_total_bytes}
         raise ValidationError({"file": message}, code="too_large_together")

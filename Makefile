@@ -1,0 +1,50 @@
+# Needs Python ≥ 3.11 and make, nothing else. `make` lists the targets.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+SOURCES := django_support_tickets tests example_project
+
+.PHONY: help demo serve test check build clean
+
+help:
+	@echo "make demo   the main job with four fake vendors on this machine; ends by itself"
+	@echo "make serve  the same, then the site on http://127.0.0.1:8000/"
+	@echo "make test   the test suite on SQLite"
+	@echo "make check  lint, format, types, import floors, migrations"
+	@echo "make build  wheel and sdist in dist/"
+
+$(VENV)/demo: pyproject.toml
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/pip install --quiet --editable .
+	@touch $@
+
+$(VENV)/test: $(VENV)/demo
+	@$(BIN)/pip install --quiet --editable '.[test]'
+	@touch $@
+
+$(VENV)/dev: $(VENV)/test
+	@$(BIN)/pip install --quiet --editable '.[dev]'
+	@touch $@
+
+demo: $(VENV)/demo
+	@$(BIN)/python example_project/demo.py
+
+serve: $(VENV)/demo
+	@$(BIN)/python example_project/demo.py --serve
+
+test: $(VENV)/test
+	@$(BIN)/python -m pytest -q
+
+check: $(VENV)/dev
+	$(BIN)/ruff check $(SOURCES)
+	$(BIN)/ruff format --check $(SOURCES)
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	DJANGO_SETTINGS_MODULE=tests.settings $(BIN)/python -m tests.manage makemigrations --check --dry-run
+
+build: $(VENV)/dev
+	rm -rf dist build
+	$(BIN)/python -m build --outdir dist .
+
+clean:
+	rm -rf $(VENV) dist build example_project/var *.egg-info
