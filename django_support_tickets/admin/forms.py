@@ -12,6 +12,20 @@ from django_support_tickets.models import Delivery, Ticket
 from django_support_tickets.outbox.validation import provider_of, validate_ticket
 from django_support_tickets.providers import providers
 
+FIELDS = (
+    "provider",
+    "customer_id",
+    "contact_name",
+    "contact_email",
+    "subject",
+    "description",
+    "priority",
+    "category",
+    "tags",
+    "options",
+    "requester",
+)
+
 
 class ManyFilesInput(forms.ClearableFileInput):
     """A file input that takes several files."""
@@ -37,23 +51,11 @@ class RaiseTicketForm(forms.ModelForm):  # type: ignore[type-arg]
     as_draft = forms.BooleanField(
         label=_("Save as draft"), required=False, help_text=_("Nothing is sent until the draft is submitted.")
     )
-    files = ManyFilesField(label=_("Files"), required=False)
+    uploads = ManyFilesField(label=_("Files"), required=False)
 
     class Meta:
         model = Ticket
-        fields = (
-            "provider",
-            "customer_id",
-            "contact_name",
-            "contact_email",
-            "subject",
-            "description",
-            "priority",
-            "category",
-            "tags",
-            "options",
-            "requester",
-        )
+        fields = FIELDS
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -70,18 +72,19 @@ class RaiseTicketForm(forms.ModelForm):  # type: ignore[type-arg]
         return data
 
     def _ask_capabilities(self, data: dict[str, Any]) -> None:
-        ticket = Ticket(**{name: data[name] for name in self.Meta.fields})
+        ticket = Ticket(**{name: data[name] for name in FIELDS})
         validate_ticket(ticket)
-        files: list[File[Any]] = data.get("files") or []
+        files: list[File[Any]] = data.get("uploads") or []
         if files:
             rules = provider_of(ticket).capabilities.attachments
             try:
                 validate_files(files, rules)
             except ValidationError as error:
-                raise ValidationError({"files": error.messages}) from None
+                raise ValidationError({"uploads": error.messages}) from None
 
     def save(self, commit: bool = True) -> Ticket:
         """Return the ticket, queued or as a draft; its files are the caller's to add."""
         as_draft = self.cleaned_data.get("as_draft")
         self.instance.delivery = Delivery.DRAFT if as_draft else Delivery.QUEUED
-        return super().save(commit)
+        ticket: Ticket = super().save(commit)
+        return ticket

@@ -3,6 +3,7 @@ from __future__ import annotations
 from typing import Any
 
 from django.contrib import admin
+from django.contrib.auth.base_user import AbstractBaseUser
 from django.forms import ModelForm
 from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
@@ -64,7 +65,7 @@ class TicketAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     add_fieldsets = (
         (None, {"fields": ("provider", "subject", "description", "priority", "category", "tags", "options")}),
         (_("Customer"), {"fields": ("customer_id", "contact_name", "contact_email", "requester")}),
-        (_("Sending"), {"fields": ("files", "as_draft")}),
+        (_("Sending"), {"fields": ("uploads", "as_draft")}),
     )
 
     def get_fieldsets(self, request: HttpRequest, obj: Ticket | None = None) -> Any:
@@ -81,13 +82,13 @@ class TicketAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     def get_readonly_fields(self, request: HttpRequest, obj: Ticket | None = None) -> Any:
         if obj is None:
             return ()
-        return [name for _, options in self.fieldsets for name in options["fields"]]  # type: ignore[union-attr]
+        return [name for _, options in self.fieldsets for name in options["fields"]]
 
     def save_model(self, request: HttpRequest, obj: Ticket, form: ModelForm[Ticket], change: bool) -> None:
-        if not change:
+        if not change and isinstance(request.user, AbstractBaseUser):
             obj.requester = obj.requester or request.user
             obj.save()
-            for file in form.cleaned_data.get("files") or ():
+            for file in form.cleaned_data.get("uploads") or ():
                 Attachment.objects.create(
                     ticket=obj, file=file, name=file.name, created_by=request.user, delivery=obj.delivery
                 )
