@@ -2,7 +2,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-SOURCES := django_support_tickets tests example_project
+SOURCES := $(wildcard django_support_tickets tests example_project docs benchmarks)
 
 .PHONY: help demo serve test check build clean
 
