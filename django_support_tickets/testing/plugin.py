@@ -1,0 +1,61 @@
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Protocol
+
+import pytest
+
+from django_support_tickets.conf import settings
+from django_support_tickets.testing.sandbox import Sandbox, WebhookVendor
+
+
+class SignWebhook(Protocol):
+    def __call__(self, alias: str, payload: Mapping[str, Any] | bytes, **signing: Any) -> tuple[dict[str, str], bytes]:
+        """Return the headers and the body of a webhook; `signing` goes to the fake vendor's `sign`."""
+
+
+@pytest.fixture(scope="session")
+def _support_tickets_server() -> Iterator[Sandbox]:
+    with Sandbox() as sandbox:
+        yield sandbox
+
+
+@pytest.fixture
+def support_tickets_sandbox(_support_tickets_server: Sandbox) -> Iterator[Sandbox]:
+    """The fake vendors over real HTTP on a free loopback port, as new for every test.
+
+    `support_tickets_sandbox.ripio.options()` are the OPTIONS with which a provider talks to the fake Ripio.
+    """
+    _support_tickets_server.reset()
+    yield _support_tickets_server
+    _support_tickets_server.reset()
+
+
+@pytest.fixture
+def sign_webhook(support_tickets_sandbox: Sandbox) -> SignWebhook:
+    """A function (alias, payload) -> (headers, body): a webhook as the vendor of that account sends it.
+
+    It is signed with the first of the account's `webhook_secrets`; without such an account `alias` names a fake vendor,
+    which signs with its own.
+    """
+
+    def sign(alias: str, payload: Mapping[str, Any] | bytes, **signing: Any) -> tuple[dict[str, str], bytes]:
+        config = settings.PROVIDERS.get(alias, {})
+        vendor = support_tickets_sandbox.vendors.get(_module_of(config) or alias)
+        if not isinstance(vendor, WebhookVendor):
+            raise TypeError(f"There is no fake vendor that signs webhooks for {alias!r}.")
+        secret = _first_secret(config.get("OPTIONS", {}).get("webhook_secrets"))
+        body = payload if isinstance(payload, bytes) else dict(payload)
+        return vendor.sign(body, **({"secret": secret} if secret else {}), **signing)
+
+    return sign
+
+
+def _module_of(config: Mapping[str, Any]) -> str:
+    """Return "ripio" for a BACKEND "….ripio.RipioProvider"."""
+    return ".".join(str(config.get("BACKEND", "")).rsplit(".", 2)[-2:-1])
+
+
+def _first_secret(secrets: Any) -> str:
+    value = secrets() if callable(secrets) else secrets
+    return value if isinstance(value, str) else next(iter(value or ()), "")

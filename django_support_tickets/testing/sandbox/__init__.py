@@ -1,0 +1,28 @@
+"""Fake vendors for offline tests: stateful, over real HTTP, with a ledger and faults on demand."""
+
+from __future__ import annotations
+
+from django_support_tickets.testing.sandbox.ankra import AnkraSandbox
+from django_support_tickets.testing.sandbox.faults import QUICK_FAULTS, Fault, Hold
+from django_support_tickets.testing.sandbox.ledger import LedgerEntry
+from django_support_tickets.testing.sandbox.moov import MoovSandbox
+from django_support_tickets.testing.sandbox.ripio import RipioSandbox
+from django_support_tickets.testing.sandbox.sandbox import Sandbox, serve
+from django_support_tickets.testing.sandbox.verifik import VerifikSandbox
+from django_support_tickets.testing.sandbox.webhooks import WebhookVendor
+from django_support_tickets.testing.sandbox.wsgi import VendorSandbox
+
+__all__ = [
+    "QUICK_FAULTS",
+    "AnkraSandbox",
+    "Fault",
+    "Hold",
+    "LedgerEntry",
+    "MoovSandbox",
+    "RipioSandbox",
+    "Sandbox",
+    "VendorSandbox",
+    "VerifikSandbox",
+    "WebhookVendor",
+    "serve",
+]
