@@ -2,10 +2,10 @@ from __future__ import annotations
 
 import re
 import uuid
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
-from typing import Any, Unpack
+from typing import Any, TypeVar, Unpack
 from urllib.parse import urlsplit
 
 from django.core.checks import CheckMessage
@@ -22,20 +22,25 @@ from django_support_tickets.exceptions import (
     RemoteNotFound,
 )
 from django_support_tickets.providers.base import CommonOptions, Provider, resolved
-from django_support_tickets.records import ABSENT, Download, NotLoaded
+from django_support_tickets.records import ABSENT, Download, FileDraft, NotLoaded
 from django_support_tickets.transport import (
     ID_PATTERN,
     Answer,
     Body,
     HeaderAuth,
+    Part,
     Request,
     Transport,
     clean_text,
     is_loopback,
     redact,
+    total_deadline,
 )
 
+T = TypeVar("T")
+
 READS = frozenset({"GET", "HEAD"})
+Authorization = TypeVar("Authorization", HeaderAuth, HeaderAuth | None)
 
 
 class HttpProvider(Provider):
@@ -84,9 +89,9 @@ class HttpProvider(Provider):
     ) -> Answer:
         """Return a 2xx answer; raise NotSent, Busy, AccessDenied, Refused or Ambiguous. `deadline` in seconds."""
         request = self._request(operation, method, path, params=params, body=body, key=key, deadline=deadline)
-        answer = self.transport.send(request, auth=self.authorization())
-        if self.needs_new_token(answer) and (renewed := self.renewed_authorization()) is not None:
-            answer = self.transport.send(request, auth=renewed)
+        del params, body  # personal data, which the traceback of an error would show
+        with total_deadline(request.deadline or self.deadline):
+            answer = self._exchange(request)
         if answer.ok:
             return answer
         raise self.error_for(answer)
@@ -94,10 +99,16 @@ class HttpProvider(Provider):
     @contextmanager
     def stream(self, operation: str, path: str, *, limit: int) -> Iterator[Download]:
         """Yield a file of this account while it arrives; raise as `call()` does, Ambiguous above `limit` bytes."""
-        request = self._request(operation, "GET", path, deadline=self.upload_deadline)
-        transport = self.transport
-        with transport.open(request, auth=self.authorization()) as response:
-            if not response.ok or response.is_redirect:
+        request, transport = self._request(operation, "GET", path, deadline=self.upload_deadline), self.transport
+        with ExitStack() as stack:
+            response = stack.enter_context(transport.open(request, auth=self._authorized(request, self.authorization)))
+            if response.status_code // 100 != 2:
+                answer = transport.answer(request, response)
+                renewed = self._renewed(request, answer)
+                if renewed is None:
+                    raise self.error_for(answer)
+                response = stack.enter_context(transport.open(request, auth=renewed))
+            if response.status_code // 100 != 2:
                 raise self.error_for(transport.answer(request, response))
             yield transport.download(request, response, limit=limit)
 
@@ -120,6 +131,10 @@ class HttpProvider(Provider):
     def read_error(self, data: Any) -> tuple[str, str] | None:
         """Return the vendor's (code, message) from a parsed error body; None if it is none that it documents."""
         return None
+
+    def is_bodiless(self, answer: Answer) -> bool:
+        """Return whether this is an error that the vendor documents without a body, and comes as documented."""
+        return answer.status in self.bodiless_errors and not answer.content.strip()
 
     def denies_account(self, answer: Answer, code: str) -> bool:
         """Return whether the answer refuses the account itself and not just this request."""
@@ -175,11 +190,28 @@ class HttpProvider(Provider):
             deadline=deadline or self.deadline_of(operation),
         )
 
+    def _exchange(self, request: Request) -> Answer:
+        """Return the answer, whatever its status; a refused token is renewed once."""
+        answer = self.transport.send(request, auth=self._authorized(request, self.authorization))
+        renewed = self._renewed(request, answer)
+        return answer if renewed is None else self.transport.send(request, auth=renewed)
+
+    def _renewed(self, request: Request, answer: Answer) -> HeaderAuth | None:
+        return self._authorized(request, self.renewed_authorization) if self.needs_new_token(answer) else None
+
+    def _authorized(self, request: Request, obtain: Callable[[], Authorization]) -> Authorization:
+        """Return what `obtain` gives; where it fails, the request has not been sent."""
+        try:
+            return obtain()
+        except ProviderError as error:
+            failure = before_sending(error)
+        failure.alias, failure.key = failure.alias or self.alias, failure.key or request.key
+        raise failure
+
     def _understood(self, answer: Answer) -> tuple[str, str] | None:
-        if not answer.content.strip() and answer.status in self.bodiless_errors:
-            return ("", "")
         data = answer.json_or_none()
-        return None if data is None else self.read_error(data)
+        error = None if data is None else self.read_error(data)
+        return ("", "") if error is None and self.is_bodiless(answer) else error
 
     def _is_busy(self, answer: Answer) -> bool:
         if answer.status == 429:
@@ -188,9 +220,12 @@ class HttpProvider(Provider):
         return answer.status == 503 and may_repeat and answer.retry_after() is not None
 
     def _refuse_bad_url(self, url: Any) -> None:
-        parts = urlsplit(url) if isinstance(url, str) else None
+        try:
+            parts = urlsplit(url) if isinstance(url, str) else None
+        except ValueError:
+            parts = None
         if parts is None or parts.scheme not in ("http", "https") or not parts.hostname:
-            raise self.invalid(f"base_url must be an http(s) address, not {url!r}")
+            raise self.invalid("base_url must be an http(s) address")
         if parts.username or parts.password or parts.query or parts.fragment:
             raise self.invalid("base_url must not contain a user, a query or a fragment")
 
@@ -222,16 +257,33 @@ def id_of(value: Any) -> str:
     return value if isinstance(value, str) and ID_PATTERN.fullmatch(value) else ""
 
 
+def uuid_of(value: Any) -> str:
+    """Return a remote id in the form of a UUID, as the vendor writes it, or ""."""
+    return value if isinstance(value, str) and own_key(value) else ""
+
+
 def text_of(value: Any) -> str:
     """Return a text; null is "", numbers are written out, anything else is ""."""
     if isinstance(value, str):
         return clean_text(value)
-    return str(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else ""
+    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    return str(value) if is_number and abs(value) < 1e18 else ""
 
 
 def list_of(value: Any) -> list[Any]:
     """Return a list; anything else is an empty one."""
     return value if isinstance(value, list) else []
+
+
+def oldest_first(items: Sequence[T], moment: Callable[[T], datetime | None]) -> list[T]:
+    """Return items by their time, those without one last.
+
+    Items of the same second keep the vendor's order, which is turned round where it shows the newest first.
+    """
+    times = [time for item in items if (time := moment(item)) is not None]
+    is_turned = bool(times) and times[0] > times[-1]
+    end_of_time = datetime.max.replace(tzinfo=UTC)
+    return sorted(reversed(items) if is_turned else items, key=lambda item: moment(item) or end_of_time)
 
 
 def dict_of(value: Any) -> dict[str, Any]:
@@ -273,6 +325,38 @@ def loaded(data: Mapping[str, Any], name: str, read: Callable[[Any], Any]) -> An
     return read(data[name]) if name in data else ABSENT
 
 
+def raw_of(data: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the vendor's object as received, without the lists in it: they have records of their own."""
+    return {name: value for name, value in data.items() if not isinstance(value, list)}
+
+
+def words_of(detail: Any, *, depth: int = 4) -> str:
+    """Return the words of an error detail: a text, {"message": …}, {"loc": […], "msg": …}, a list or map of these."""
+    if not isinstance(detail, (dict, list)):
+        return text_of(detail)
+    if depth == 0:
+        return ""
+    if isinstance(detail, list):
+        return "; ".join(filter(None, (words_of(item, depth=depth - 1) for item in detail)))
+    if message := text_of(detail.get("message")) or text_of(detail.get("msg")):
+        where = ".".join(map(text_of, list_of(detail.get("loc"))))
+        return f"{where}: {message}" if where else message
+    words = {name: words_of(value, depth=depth - 1) for name, value in detail.items()}
+    return "; ".join(f"{name}: {text}" for name, text in words.items() if text)
+
+
+def file_part(file: FileDraft, *, name: str, content_type: str) -> Part:
+    """Return a file as the part `name` of a multipart body."""
+    return Part(
+        name=name,
+        filename=clean_text(file.name),
+        content_type=content_type,
+        size=file.size,
+        sha256=file.sha256,
+        open=file.open,
+    )
+
+
 def own_key(value: Any) -> str:
     """Return `value` if it has the form of our ticket keys (a UUID), else ""."""
     try:
@@ -288,4 +372,4 @@ def short_reference(key: str) -> str:
 
 def without_reference(text: str) -> str:
     """Return `text` without the mark that `short_reference` made."""
-    return re.sub(r"\s*\[ref [0-9a-f]{12}\]", "", text)
+    return re.sub(r" ?\[ref [0-9a-f]{12}\]", "", text)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -8,6 +9,10 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 CHUNK = 256 * 1024
+
+
+class BrokenFile(OSError):
+    """A stored file cannot be opened or read, or is not the one that was recorded."""
 
 
 class Body(Protocol):
@@ -52,7 +57,11 @@ class Part:
 
 
 class MultipartBody:
-    """A multipart/form-data body that streams its files and checks their length and SHA-256 while it does."""
+    """A multipart/form-data body that streams its files and checks their length and SHA-256 while it does.
+
+    A file that is gone is found before the first byte leaves; one that has changed, before its last byte does, so the
+    vendor never gets a complete body with another file in it.
+    """
 
     def __init__(self, fields: Mapping[str, str], parts: tuple[Part, ...] = ()) -> None:
         self._boundary = os.urandom(16).hex()
@@ -66,6 +75,12 @@ class MultipartBody:
         return len(self._head) + files + len(self._tail)
 
     def __iter__(self) -> Iterator[bytes]:
+        for _, part in self._parts:
+            with contextlib.closing(_opened(part)):
+                pass
+        return self._pieces()
+
+    def _pieces(self) -> Iterator[bytes]:
         yield self._head
         for head, part in self._parts:
             yield head
@@ -77,7 +92,7 @@ class MultipartBody:
         return (
             f'--{self._boundary}\r\nContent-Disposition: form-data; name="{name}"\r\n'
             f"Content-Type: text/plain; charset=utf-8\r\n\r\n{value}\r\n"
-        ).encode()
+        ).encode(errors="replace")
 
     def _part_head(self, part: Part) -> bytes:
         # The way browsers escape (WHATWG form-data encoding): enough to keep a name from ending its header.
@@ -85,19 +100,39 @@ class MultipartBody:
         return (
             f'--{self._boundary}\r\nContent-Disposition: form-data; name="{part.name}"; '
             f'filename="{filename}"\r\nContent-Type: {part.content_type}\r\n\r\n'
-        ).encode()
+        ).encode(errors="replace")
 
 
 def checked_chunks(part: Part) -> Iterator[bytes]:
-    """Yield the bytes of a file; raise OSError before its last chunk if length or SHA-256 is not the stored one."""
-    digest, left = hashlib.sha256(), part.size
-    with part.open() as stream:
-        pending = b""
-        while chunk := stream.read(CHUNK):
+    """Yield the bytes of a file; raise BrokenFile before its last ones if length or SHA-256 is not the stored one."""
+    digest, size, pending = hashlib.sha256(), 0, b""
+    with contextlib.closing(_opened(part)) as stream:
+        while chunk := _read(stream):
+            digest.update(chunk)
+            size += len(chunk)
+            if size > part.size:
+                raise BrokenFile("a stored file is longer than it was recorded")
             if pending:
                 yield pending
-            pending, left = chunk, left - len(chunk)
-            digest.update(chunk)
-    if left or (part.sha256 and digest.hexdigest() != part.sha256):
-        raise OSError("stored file does not have the length and SHA-256 that were recorded")
+            pending = chunk
+    if size != part.size or (part.sha256 and digest.hexdigest() != part.sha256):
+        raise BrokenFile("a stored file does not have the length and SHA-256 that were recorded")
     yield pending
+
+
+# A storage raises what it likes (botocore has its own classes); its ConnectionResetError would pass for the vendor's.
+
+
+def _opened(part: Part) -> Any:
+    try:
+        return part.open()
+    except Exception as error:
+        raise BrokenFile("a stored file cannot be opened") from error
+
+
+def _read(stream: Any) -> bytes:
+    try:
+        chunk: bytes = stream.read(CHUNK)
+    except Exception as error:
+        raise BrokenFile("a stored file cannot be read") from error
+    return chunk

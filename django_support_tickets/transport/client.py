@@ -1,12 +1,13 @@
 from __future__ import annotations
 
 import contextlib
+import http.client
 import ipaddress
-import time
+import ssl
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import urlsplit
 
 import requests
 import urllib3
@@ -15,8 +16,25 @@ from django.db import connections
 from django_support_tickets.exceptions import Ambiguous, NotSent
 from django_support_tickets.records import Download
 from django_support_tickets.transport.accounts import Account, account
-from django_support_tickets.transport.connections import READ_BUFFER, call
+from django_support_tickets.transport.bodies import BrokenFile
+from django_support_tickets.transport.connections import READ_BUFFER, Deadline, call
 from django_support_tickets.transport.messages import Answer, HeaderAuth, Request
+
+# What the libraries raise. Anything else is a mistake in a program and no ending of a request.
+LOST = (requests.RequestException, urllib3.exceptions.HTTPError, http.client.HTTPException, OSError, ValueError)
+
+NOT_SENT_CAUSES: tuple[tuple[type[BaseException], str], ...] = (
+    (BrokenFile, "a file is not as it was stored"),
+    (urllib3.exceptions.NameResolutionError, "the host name cannot be resolved"),
+    (ssl.SSLError, "the TLS certificate or handshake is not accepted"),
+    (requests.exceptions.ProxyError, "the proxy makes no connection"),
+    (requests.exceptions.InvalidHeader, "a header value is malformed"),
+    (ValueError, "the request cannot be written"),
+)
+AMBIGUOUS_CAUSES: tuple[tuple[type[BaseException], str], ...] = (
+    (BrokenFile, "a file is not as it was stored"),
+    (TimeoutError, "the answer did not come in time"),
+)
 
 
 def refuse_inside_transaction() -> None:
@@ -29,14 +47,14 @@ def refuse_inside_transaction() -> None:
         if connection.in_atomic_block:
             is_open = not all(getattr(block, "_from_testcase", False) for block in connection.atomic_blocks)
         else:
-            is_open = connection.connection is not None and not connection.get_autocommit()
+            is_open = connection.connection is not None and not connection.autocommit
         if is_open:
             raise RuntimeError(f"HTTP inside an open transaction (database {connection.alias!r}) is not allowed")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Transport:
-    """Send requests for one account."""
+    """Send requests for one account; times in seconds, `timeout` for connecting and for one read or write."""
 
     alias: str
     base_url: str
@@ -44,7 +62,7 @@ class Transport:
     deadline: float = 30.0
     rate: float | None = None
     max_response_bytes: int = 2_000_000
-    proxies: Mapping[str, str] | None = None
+    proxies: Mapping[str, str] | None = field(default=None, repr=False)  # an address may contain a password
     verify: bool | str = True
 
     @property
@@ -61,13 +79,14 @@ class Transport:
     def open(self, request: Request, *, auth: HeaderAuth | None = None) -> Iterator[requests.Response]:
         """Yield the answer with its body unread; raise NotSent or Ambiguous."""
         refuse_inside_transaction()
-        account, deadline = self.account, call.allowed(request.deadline or self.deadline)
-        if deadline <= 0 or not account.pace.wait(self.rate, longest=deadline):
+        account, seconds = self.account, call.allowed(request.deadline or self.deadline)
+        deadline = Deadline(seconds, patience=self.timeout[1])
+        if seconds <= 0 or not account.pace.wait(self.rate, longest=seconds):
             raise NotSent("no time is left for it within the deadline", **self._facts(request))
-        call.begin(call.allowed(deadline))
-        response = self._start(request, account, auth)
-        if response is None:
-            raise self._failure(request)
+        with call.starting(deadline):
+            response = self._start(request, account, auth)
+        if isinstance(response, str):
+            raise (Ambiguous if call.byte_sent else NotSent)(response, **self._facts(request))
         try:
             yield response
         finally:
@@ -75,78 +94,95 @@ class Transport:
 
     def chunks(self, request: Request, response: requests.Response, *, limit: int) -> Iterator[bytes]:
         """Yield the body as it arrives; raise Ambiguous when it is cut, late or longer than `limit` bytes."""
-        size = 0
-        stream = response.iter_content(READ_BUFFER)
-        while True:
-            chunk = self._next_chunk(stream)
-            if chunk is None:
-                raise self._failure(request, status=response.status_code)
-            if not chunk:
-                return
-            size += len(chunk)
-            if size > limit:
-                raise Ambiguous(f"the answer is larger than {limit} bytes", **self._facts(request))
+        stream = _bounded(response.iter_content(READ_BUFFER), limit)
+        while chunk := _next_chunk(stream):
+            if isinstance(chunk, str):
+                raise Ambiguous(chunk, status=response.status_code, **self._facts(request))
             yield chunk
 
-    def _start(self, request: Request, account: Account, auth: HeaderAuth | None) -> requests.Response | None:
+    def download(self, request: Request, response: requests.Response, *, limit: int) -> Download:
+        """Return the opened answer as a file that is read while it arrives."""
+        length = response.headers.get("Content-Length", "")
+        is_known = length.isdecimal() and len(length) < 16 and "Content-Encoding" not in response.headers
+        return Download(
+            content_type=response.headers.get("Content-Type", ""),
+            size=int(length) if is_known else None,
+            chunks=self.chunks(request, response, limit=limit),
+        )
+
+    def answer(self, request: Request, response: requests.Response) -> Answer:
+        """Return the opened answer as a whole; raise Ambiguous as `send` does."""
+        content = b"".join(self.chunks(request, response, limit=self.max_response_bytes))
+        return Answer(
+            request=request,
+            alias=self.alias,
+            status=response.status_code,
+            headers={name.lower(): value for name, value in response.headers.items()},
+            content=content,
+        )
+
+    def _start(self, request: Request, account: Account, auth: HeaderAuth | None) -> requests.Response | str:
+        """Return the answer's beginning, or the cause why there is none.
+
+        Nothing is raised, because the libraries' exceptions and frames hold addresses, headers and the token.
+        """
         headers = dict(request.headers)
         if request.body is not None:
             headers["Content-Type"] = request.body.content_type
         try:
             return account.session.request(
                 request.method,
-                urljoin(self.base_url.rstrip("/") + "/", request.path.lstrip("/")),
+                f"{self.base_url.rstrip('/')}/{request.path.lstrip('/')}",
                 params=list(request.params),
                 headers=headers,
-                data=request.body,  # type: ignore[arg-type]
+                data=request.body,
                 auth=auth or HeaderAuth(""),
-                timeout=self.timeout,
+                timeout=(self.timeout[0], self.timeout[1]),
                 allow_redirects=False,
                 stream=True,
                 proxies=dict(self.proxies or {}),
                 verify=self.verify,
             )
-        except (requests.RequestException, urllib3.exceptions.HTTPError, OSError, ValueError):
-            return None
-
-    def download(self, request: Request, response: requests.Response, *, limit: int) -> Download:
-        """Return the opened answer as a file that is read while it arrives."""
-        length = response.headers.get("Content-Length", "")
-        return Download(
-            content_type=response.headers.get("Content-Type", ""),
-            size=int(length) if length.isdecimal() and len(length) < 16 else None,
-            chunks=self.chunks(request, response, limit=limit),
-        )
-
-    @staticmethod
-    def _next_chunk(stream: Iterator[bytes]) -> bytes | None:
-        try:
-            call.left()
-            return next(stream, b"")
-        except (requests.RequestException, urllib3.exceptions.HTTPError, OSError, ValueError):
-            return None
-
-    def answer(self, request: Request, response: requests.Response) -> Answer:
-        """Return the opened answer as a whole; raise Ambiguous as `send` does."""
-        content = b"".join(self.chunks(request, response, limit=self.max_response_bytes))
-        headers = {name.lower(): value for name, value in response.headers.items()}
-        return Answer(
-            request=request,
-            alias=self.alias,
-            status=response.status_code,
-            headers=headers,
-            content=content,
-        )
-
-    def _failure(self, request: Request, *, status: int | None = None) -> NotSent | Ambiguous:
-        late = time.monotonic() >= call.ends_at
-        if not call.byte_sent:
-            return NotSent("no connection could be made", **self._facts(request))
-        cause = "the deadline passed" if late else "the answer was lost or cut"
-        return Ambiguous(cause, status=status, **self._facts(request))
+        except LOST as error:
+            if call.byte_sent:
+                return _cause(error, AMBIGUOUS_CAUSES) or "the answer was lost or cut"
+            return _cause(error, NOT_SENT_CAUSES) or "no connection could be made"
 
     def _facts(self, request: Request) -> dict[str, Any]:
         return {"alias": self.alias, "operation": request.operation, "key": request.key}
+
+
+class _TooLong(ValueError):
+    """The body has more bytes than the account allows."""
+
+
+def _bounded(stream: Iterator[bytes], limit: int) -> Iterator[bytes]:
+    size = 0
+    for chunk in stream:
+        size += len(chunk)
+        if size > limit:
+            raise _TooLong(f"the answer is larger than {limit} bytes")
+        yield chunk
+
+
+def _next_chunk(stream: Iterator[bytes]) -> bytes | str:
+    """Return the next bytes, b"" at the end, or the cause why there are none: see `Transport._start`."""
+    try:
+        return next(stream, b"")
+    except _TooLong as error:
+        return str(error)
+    except LOST as error:
+        return _cause(error, AMBIGUOUS_CAUSES) or "the answer was lost or cut"
+
+
+def _cause(error: BaseException, causes: tuple[tuple[type[BaseException], str], ...]) -> str:
+    """Return the first cause whose class is among `error` and what it came from, "" if none is."""
+    chain: list[BaseException] = []
+    origin: BaseException | None = error
+    while origin is not None and origin not in chain:
+        chain.append(origin)
+        origin = origin.__cause__ or origin.__context__
+    return next((cause for kind, cause in causes if any(isinstance(link, kind) for link in chain)), "")
 
 
 def is_loopback(url: str) -> bool:

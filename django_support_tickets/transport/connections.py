@@ -3,6 +3,7 @@ from __future__ import annotations
 import contextlib
 import http.client
 import io
+import logging
 import socket
 import threading
 import time
@@ -13,26 +14,22 @@ import urllib3
 from requests.adapters import HTTPAdapter
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
+from urllib3.exceptions import NameResolutionError, NewConnectionError
+from urllib3.util.connection import create_connection
 
 READ_BUFFER = 64 * 1024
+LINE_MAX = 64 * 1024
+# Shorter than the idle timeouts that servers have (5 s and up): a POST on a connection that the vendor is just closing
+# would be lost without anybody knowing whether it took effect.
+IDLE_MAX = 4.0
 
 
-class Call(threading.local):
-    """The deadline of this thread's request and operation, and whether a byte of the request has left."""
+class Deadline:
+    """The end of one request; `patience` is how many seconds one read or write of it may take."""
 
-    ends_at: float = 0.0
-    operation_ends_at: float | None = None
-    byte_sent: bool = False
-
-    def allowed(self, seconds: float) -> float:
-        """Return `seconds`, or less if the operation that this thread is in ends earlier."""
-        if self.operation_ends_at is None:
-            return seconds
-        return min(seconds, self.operation_ends_at - time.monotonic())
-
-    def begin(self, deadline: float) -> None:
-        self.ends_at = time.monotonic() + deadline
-        self.byte_sent = False
+    def __init__(self, seconds: float, *, patience: float) -> None:
+        self.ends_at = time.monotonic() + seconds
+        self.patience = patience
 
     def left(self) -> float:
         """Return the seconds left; raise TimeoutError when there are none."""
@@ -41,68 +38,161 @@ class Call(threading.local):
             raise TimeoutError("deadline exceeded")
         return left
 
+    def wait(self) -> float:
+        """Return for how long the next read or write may block; raise TimeoutError when time is up."""
+        return min(self.patience, self.left())
+
+
+class Call(threading.local):
+    """What this thread is sending: until when, and whether a byte of the request has left."""
+
+    deadline: Deadline = Deadline(0.0, patience=0.0)
+    operation_ends_at: float | None = None
+    byte_sent: bool = False
+    is_starting: bool = False
+
+    def allowed(self, seconds: float) -> float:
+        """Return `seconds`, or less if the operation that this thread is in ends earlier."""
+        if self.operation_ends_at is None:
+            return seconds
+        return min(seconds, self.operation_ends_at - time.monotonic())
+
+    @contextlib.contextmanager
+    def starting(self, deadline: Deadline) -> Iterator[None]:
+        """Send one request inside the block."""
+        self.deadline, self.byte_sent, self.is_starting = deadline, False, True
+        try:
+            yield
+        finally:
+            self.is_starting = False
+
 
 call = Call()
 
 
 @contextlib.contextmanager
 def total_deadline(seconds: float) -> Iterator[None]:
-    """Bound all requests of this thread inside the block: one that cannot start in time raises NotSent."""
-    before, call.operation_ends_at = call.operation_ends_at, time.monotonic() + seconds
+    """Bound all requests of this thread inside the block: one that cannot start in time raises NotSent.
+
+    Blocks may be nested; the one that ends first counts.
+    """
+    before, call.operation_ends_at = call.operation_ends_at, time.monotonic() + call.allowed(seconds)
     try:
         yield
     finally:
         call.operation_ends_at = before
 
 
+class _WithoutQueries(logging.Filter):
+    """Take the query out of the addresses that urllib3 logs about our own requests: it may hold a ticket's text."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if call.is_starting and isinstance(record.args, tuple):
+            record.args = tuple(arg.partition("?")[0] if isinstance(arg, str) else arg for arg in record.args)
+        return True
+
+
+logging.getLogger("urllib3.connectionpool").addFilter(_WithoutQueries())
+
+
 class _DeadlineReader(io.RawIOBase):
-    """Read from a socket, each time for no longer than the call's deadline allows.
+    """Read from a socket, each time for no longer than the deadline allows.
 
     A `timeout=` bounds one read only: one byte per 0.9 s keeps a 1 s timeout alive for ever.
     """
 
-    def __init__(self, sock: socket.socket, raw: io.RawIOBase) -> None:
+    def __init__(self, sock: socket.socket, raw: Any, deadline: Deadline) -> None:
         self._sock = sock
         self._raw = raw
-        self._patience = sock.gettimeout() or 60.0
+        self._deadline = deadline
 
     def readable(self) -> bool:
         return True
 
     def readinto(self, buffer: Any) -> int | None:
-        self._sock.settimeout(min(self._patience, call.left()))
-        return self._raw.readinto(buffer)  # type: ignore[attr-defined, no-any-return]
+        self._sock.settimeout(self._deadline.wait())
+        size: int | None = self._raw.readinto(buffer)
+        return size
 
     def close(self) -> None:
         self._raw.close()
         super().close()
 
 
+class _Lines(io.BufferedReader):
+    """Refuse headers that end in the middle, which the original takes for whole, and endless lines.
+
+    urllib3 reads the size of a chunk without a limit.
+    """
+
+    def readline(self, size: int | None = -1, /) -> bytes:
+        if size is None or size < 0:
+            line = super().readline(LINE_MAX)
+            if len(line) >= LINE_MAX:
+                raise http.client.LineTooLong("chunk size")
+            return line
+        line = super().readline(size)
+        if not line.endswith(b"\n") and len(line) < size:
+            raise http.client.IncompleteRead(line)
+        return line
+
+
 class _Response(http.client.HTTPResponse):
     def __init__(self, sock: socket.socket, *args: Any, **kwargs: Any) -> None:
         super().__init__(sock, *args, **kwargs)
-        self.fp = io.BufferedReader(_DeadlineReader(sock, self.fp.detach()), READ_BUFFER)  # type: ignore[attr-defined]
+        self.fp = _Lines(_DeadlineReader(sock, self.fp.detach(), call.deadline), READ_BUFFER)
 
 
-class _MarkingConnection:
-    """Note the moment at which the first byte of a request may leave."""
+class _PlainConnection(HTTPConnection):
+    """Keep the deadline, and note the moment at which the first byte of a request may leave."""
 
-    response_class = _Response
-    sock: Any
+    response_class: type[http.client.HTTPResponse] = _Response
+    _used_at = 0.0
+
+    @property
+    def is_connected(self) -> bool:
+        return super().is_connected and time.monotonic() - self._used_at < IDLE_MAX
 
     def send(self, data: Any) -> None:
         if self.sock is None:
-            self.connect()  # type: ignore[attr-defined]
-        self.sock.settimeout(min(self.sock.gettimeout() or 60.0, call.left()))
+            self.connect()
+        self.sock.settimeout(call.deadline.wait())
+        self._used_at = time.monotonic()
         call.byte_sent = True
-        super().send(data)  # type: ignore[misc]
+        super().send(data)
+
+    def _tunnel(self) -> None:
+        try:
+            super()._tunnel()
+        finally:
+            call.byte_sent = False  # what went to the proxy was no part of the request
+
+    def _new_conn(self) -> socket.socket:
+        """Connect within the connect timeout, all addresses of the host together.
+
+        The original allows the timeout to each of them. Resolving the name cannot be bounded; if it takes too long,
+        nothing is sent afterwards.
+        """
+        longest = float(self.timeout or call.deadline.patience)
+        addresses = self._addresses()
+        ends_at = time.monotonic() + min(longest, call.deadline.left())
+        for waiting, address in zip(range(len(addresses), 0, -1), addresses, strict=True):
+            share = max(ends_at - time.monotonic(), 0.001) / waiting
+            with contextlib.suppress(OSError):
+                sock = create_connection((address, self.port), share, socket_options=self.socket_options)
+                sock.settimeout(min(longest, call.deadline.left()))
+                return sock
+        raise NewConnectionError(self, "no address of the host accepts a connection")
+
+    def _addresses(self) -> list[str]:
+        try:
+            found = socket.getaddrinfo(self._dns_host.strip("[]"), self.port, type=socket.SOCK_STREAM)
+        except (OSError, UnicodeError) as error:
+            raise NameResolutionError(self.host, self, socket.gaierror(str(error))) from error
+        return list(dict.fromkeys(str(address[4][0]) for address in found))
 
 
-class _PlainConnection(_MarkingConnection, HTTPConnection):
-    pass
-
-
-class _SecureConnection(_MarkingConnection, HTTPSConnection):
+class _SecureConnection(_PlainConnection, HTTPSConnection):
     pass
 
 
@@ -118,11 +208,13 @@ POOLS = {"http": _PlainPool, "https": _SecurePool}
 
 
 class Adapter(HTTPAdapter):
+    """Use connections that keep the deadline."""
+
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
         super().init_poolmanager(*args, **kwargs)
-        self.poolmanager.pool_classes_by_scheme = POOLS  # type: ignore[attr-defined]
+        self.poolmanager.pool_classes_by_scheme = POOLS
 
     def proxy_manager_for(self, proxy: str, **kwargs: Any) -> urllib3.ProxyManager:
-        manager = super().proxy_manager_for(proxy, **kwargs)
+        manager: urllib3.ProxyManager = super().proxy_manager_for(proxy, **kwargs)
         manager.pool_classes_by_scheme = POOLS
         return manager

@@ -28,7 +28,7 @@ class Request:
     method: str
     path: str
     params: tuple[tuple[str, str], ...] = field(default=(), repr=False)
-    headers: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     body: Body | None = None
     key: str = ""
     deadline: float | None = None
@@ -42,13 +42,17 @@ def path_id(value: str, *, operation: str, alias: str = "") -> str:
 
 
 class HeaderAuth(AuthBase):
-    """Set the Authorization header at the last moment, so that no frame of ours holds it in a dictionary."""
+    """Set the Authorization header at the last moment, so that no frame of ours holds it in a dictionary.
+
+    An empty value sets none.
+    """
 
     def __init__(self, value: str) -> None:
         self._value = value
 
     def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
-        request.headers["Authorization"] = self._value
+        if self._value:
+            request.headers["Authorization"] = self._value
         return request
 
     def __repr__(self) -> str:
