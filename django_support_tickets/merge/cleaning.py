@@ -1,0 +1,111 @@
+"""Make what a provider returns fit for its column, whoever wrote the provider."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from django_support_tickets.models import project_time
+from django_support_tickets.records import (
+    AttachmentRecord,
+    AuthorType,
+    BodyFormat,
+    CommentRecord,
+    Status,
+    TicketRecord,
+)
+from django_support_tickets.transport import clean_text
+
+RAW_LIMIT = 64 * 1024
+_SCALARS = (str, int, float, bool, type(None))
+
+
+def text(value: Any, limit: int | None = None) -> str:
+    """Return a storable text of at most `limit` characters; "…" at its end says that it was longer."""
+    cleaned = clean_text(value if isinstance(value, str) else "" if value is None else str(value))
+    return cleaned if limit is None or len(cleaned) <= limit else cleaned[: limit - 1] + "…"
+
+
+def status(value: Any) -> str:
+    """Return one of our statuses, "unknown" for anything else."""
+    return str(value) if value in Status.values else Status.UNKNOWN.value
+
+
+def author_type(value: Any) -> str:
+    return str(value) if value in AuthorType.values else AuthorType.UNKNOWN.value
+
+
+def body_format(value: Any) -> str:
+    return str(value) if value in BodyFormat.values else BodyFormat.TEXT.value
+
+
+def moment(value: Any) -> datetime | None:
+    """Return a datetime as this project stores it, None if it is none or out of any calendar's reach."""
+    if not isinstance(value, datetime) or not 1970 <= value.year < 9999:
+        return None
+    return project_time(value.astimezone(UTC) if value.tzinfo else value.replace(tzinfo=UTC))
+
+
+def tags(value: Any) -> list[str]:
+    """Return at most 100 short tags."""
+    return [text(tag, 100) for tag in list(value or ())[:100]]
+
+
+def size(value: Any) -> int | None:
+    """Return a number of bytes that a column can hold, else None."""
+    is_number = isinstance(value, int) and not isinstance(value, bool)
+    return value if is_number and 0 <= value < 2**63 else None
+
+
+def raw(value: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the vendor's object without lists of objects; a marker with its size if it is over 64 kB."""
+    slim = _slim(value, depth=0)
+    length = len(json.dumps(slim, ensure_ascii=False).encode(errors="replace"))
+    return slim if length <= RAW_LIMIT else {"_left_out": "the vendor's answer is too large", "_bytes": length}
+
+
+def _slim(value: Any, *, depth: int) -> Any:
+    if isinstance(value, Mapping):
+        inner = value.items() if depth < 20 else ()
+        return {text(name, 200): _slim(item, depth=depth + 1) for name, item in inner if _is_kept(item)}
+    if isinstance(value, (list, tuple)):
+        return [_slim(item, depth=depth + 1) for item in value]
+    if isinstance(value, float) and (value != value or value in (float("inf"), float("-inf"))):
+        return None
+    if isinstance(value, int) and abs(value) >= 2**63:
+        return text(str(value) if abs(value) < 10**50 else "…")
+    return value if isinstance(value, (int, float, type(None))) else text(value)
+
+
+def _is_kept(value: Any) -> bool:
+    return not isinstance(value, (list, tuple)) or all(isinstance(item, _SCALARS) for item in value)
+
+
+_TICKET = [name for name in TicketRecord.__dataclass_fields__ if name not in ("comments", "attachments", "raw")]
+_COMMENT = list(CommentRecord.__dataclass_fields__)
+_ATTACHMENT = list(AttachmentRecord.__dataclass_fields__)
+
+
+def digest(record: TicketRecord) -> str:
+    """Return the hash of everything that a record says; equal for equal content, also after a restart."""
+    content = [
+        [getattr(record, name) for name in _TICKET],
+        _rows(record.comments, _COMMENT),
+        _rows(record.attachments, _ATTACHMENT),
+        record.raw,
+    ]
+    written = json.dumps(content, sort_keys=True, default=str, ensure_ascii=False, separators=(",", ":"))
+    return hashlib.blake2b(written.encode(errors="surrogatepass"), digest_size=32).hexdigest()
+
+
+def _rows(records: Any, names: list[str]) -> Any:
+    return [[getattr(record, name) for name in names] for record in records] if records else repr(records)
+
+
+def pseudo_id(*parts: Any) -> str:
+    """Return what stands in for the remote id that a vendor does not give."""
+    written = json.dumps(parts, default=str).encode()
+    return "~" + hashlib.blake2b(written, digest_size=20).hexdigest()

@@ -1,0 +1,84 @@
+"""Which of two states of a ticket is newer."""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+from datetime import datetime
+
+from django_support_tickets.merge import cleaning
+from django_support_tickets.merge.arrivals import Fetched
+from django_support_tickets.records import ABSENT, Capabilities
+
+#: In `Ticket.digest`: the last look did not find the ticket; the second one in a row makes it missing.
+NOT_FOUND = "not found"
+
+
+class Verdict(enum.Enum):
+    """What a record is beside the stored row."""
+
+    NEWS = "to be merged"
+    SAME = "says what is stored"
+    STALE = "older than what is stored"
+    DOUBTFUL = "would re-open the ticket, but its fetch started before the stored one: to be fetched again"
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """What the guard and the schedule need to know of a row; fields in the order of COLUMNS."""
+
+    pk: int
+    remote_id: str
+    digest: str
+    status: str
+    synced_at: datetime | None
+    remote_updated_at: datetime | None
+    next_poll_at: datetime | None
+    missing_since: datetime | None
+    last_comment_at: datetime | None
+    delivered_at: datetime | None
+    created_at: datetime
+
+    @property
+    def last_change(self) -> datetime:
+        """Return the latest sign of life that is known."""
+        signs = (self.remote_updated_at, self.last_comment_at, self.delivered_at)
+        known = [sign for sign in signs if sign is not None]
+        return max(known) if known else self.created_at
+
+
+COLUMNS = tuple(Stored.__dataclass_fields__)
+
+
+def judge(stored: Stored, fetched: Fetched, digest: str, capabilities: Capabilities) -> Verdict:
+    """Return what a record is beside the stored row.
+
+    The vendor's own version decides; where it is equal or unknown, the later start of the fetch does.
+    """
+    started = fetched.started
+    if stored.missing_since is not None and started >= stored.missing_since:
+        return Verdict.NEWS
+    if not _is_newer(stored, cleaning.moment(fetched.record.updated_at), started):
+        return Verdict.STALE
+    if _reopens(stored, fetched, capabilities) and stored.synced_at is not None and started <= stored.synced_at:
+        return Verdict.DOUBTFUL
+    return Verdict.SAME if stored.digest == digest else Verdict.NEWS
+
+
+def is_hinted(stored: Stored, fetched: Fetched) -> bool:
+    """Return whether somebody has asked for a new look after this fetch was planned or has started."""
+    if fetched.due_at is not None:
+        return stored.next_poll_at is not None and stored.next_poll_at != fetched.due_at
+    return stored.next_poll_at is not None and stored.next_poll_at >= fetched.started
+
+
+def _is_newer(stored: Stored, version: datetime | None, started: datetime) -> bool:
+    if version is not None and stored.remote_updated_at is not None and version != stored.remote_updated_at:
+        return version > stored.remote_updated_at
+    return stored.synced_at is None or started >= stored.synced_at
+
+
+def _reopens(stored: Stored, fetched: Fetched, capabilities: Capabilities) -> bool:
+    ends = capabilities.final_statuses | capabilities.settled_statuses
+    status = fetched.record.status
+    return stored.status in ends and status is not ABSENT and status not in ends

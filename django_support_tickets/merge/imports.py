@@ -1,0 +1,74 @@
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from django.db import transaction
+
+from django_support_tickets.merge import cleaning
+from django_support_tickets.merge.announcements import announce
+from django_support_tickets.merge.arrivals import Fetched, MergeCounts
+from django_support_tickets.merge.batch import Batch, News, create_rows
+from django_support_tickets.merge.ownership import read_fields
+from django_support_tickets.merge.pages import in_transaction, one_by_one, unique_pages
+from django_support_tickets.merge.writing import begin_writing
+from django_support_tickets.models import Delivery, Ticket, TicketEvent
+from django_support_tickets.providers import providers
+
+
+def import_tickets(alias: str, fetched: Sequence[Fetched], *, using: str = "default") -> MergeCounts:
+    """Make tickets of records that belong to nobody here; they have no requester.
+
+    Left out are records whose remote id is known by now, and those that carry the key of a ticket of this account:
+    they are ours, and the push that made them will store their remote id.
+    """
+    counts = MergeCounts()
+    for page in unique_pages(fetched):
+        batch = Batch(
+            alias=alias, using=using, source=TicketEvent.Source.PULL, capabilities=providers[alias].capabilities
+        )
+        counts.add(_import_page(batch, page))
+    return counts
+
+
+def _import_page(batch: Batch, page: list[Fetched]) -> MergeCounts:
+    try:
+        return in_transaction(lambda: _write(batch.fresh(), page), using=batch.using)
+    except Exception:  # a user's provider may return anything
+        return one_by_one(page, lambda one: in_transaction(lambda: _write(batch.fresh(), [one]), using=batch.using))
+
+
+def _write(batch: Batch, page: list[Fetched]) -> MergeCounts:
+    begin_writing(Ticket, using=batch.using)
+    ours = _known(batch, page)
+    for one in page:
+        if one.record.remote_id in ours or str(one.record.key or "") in ours:
+            batch.counts.unknown += 1
+        else:
+            batch.news.append(News(one, cleaning.digest(one.record), ticket=_new_ticket(batch, one), imported=True))
+    batch.plan()
+    create_rows(Ticket, [news.ticket for news in batch.news], using=batch.using)
+    batch.write()
+    transaction.on_commit(lambda: announce(batch), using=batch.using, robust=True)
+    return batch.counts
+
+
+def _known(batch: Batch, page: list[Fetched]) -> set[str]:
+    rows = Ticket.objects.using(batch.using).filter(provider=batch.alias)
+    remote_ids = rows.filter(remote_id__in=[one.record.remote_id for one in page]).values_list("remote_id", flat=True)
+    keys = [str(one.record.key) for one in page if one.record.key]
+    found = {str(key) for key in rows.filter(key__in=keys).values_list("key", flat=True)} if keys else set()
+    return found | {remote_id for remote_id in remote_ids if remote_id}
+
+
+def _new_ticket(batch: Batch, one: Fetched) -> Ticket:
+    values = read_fields(one.record, Ticket.Origin.VENDOR)
+    ticket = Ticket(
+        provider=batch.alias,
+        remote_id=one.record.remote_id,
+        origin=Ticket.Origin.VENDOR,
+        delivery=Delivery.DELIVERED,
+        **values,
+    )
+    created = values.get("remote_created_at")
+    ticket.created_at = min(created, batch.now) if created else batch.now
+    return ticket

@@ -1,0 +1,141 @@
+"""Merge records a page at a time: one transaction of few statements, and record by record where that fails."""
+
+from __future__ import annotations
+
+import logging
+import random
+import time
+from collections.abc import Callable, Iterator, Sequence
+from typing import TypeVar
+
+from django.db import DatabaseError, OperationalError, connections, transaction
+
+from django_support_tickets.merge.announcements import announce
+from django_support_tickets.merge.arrivals import Difference, Fetched, MergeCounts
+from django_support_tickets.merge.batch import Batch
+from django_support_tickets.merge.guard import COLUMNS, Stored
+from django_support_tickets.merge.writing import begin_writing
+from django_support_tickets.models import Ticket, TicketEvent
+from django_support_tickets.providers import providers
+
+logger = logging.getLogger(__name__)
+T = TypeVar("T")
+
+PAGE = 200
+TRIES = 4
+#: So many database failures in a row are no longer about single records.
+FAILURES_IN_A_ROW = 5
+
+
+def merge(
+    alias: str, fetched: Sequence[Fetched], *, using: str = "default", source: str = TicketEvent.Source.PULL
+) -> MergeCounts:
+    """Write what was fetched into the tickets of account `alias`, and return what became of it.
+
+    Tickets are found by their remote id; a record without one is counted as unknown. What is the vendor's is taken
+    over if it is newer, ABSENT fields are left alone, and nothing is deleted. One bad record never stops the rest: it
+    is counted and named. Our signals are sent after commit. Raise OperationalError if the database itself fails.
+    """
+    counts = MergeCounts()
+    for page in unique_pages(fetched):
+        counts.add(_merge_page(_new_batch(alias, using, source), page))
+    return counts
+
+
+def preview(alias: str, fetched: Sequence[Fetched], *, using: str = "default") -> tuple[MergeCounts, list[Difference]]:
+    """Return what `merge` would do, and write nothing."""
+    counts, differences = MergeCounts(), []
+    for page in unique_pages(fetched):
+        batch = _new_batch(alias, using, TicketEvent.Source.PULL)
+        _plan(batch, page, lock=False)
+        counts.add(batch.counts)
+        differences += batch.differences()
+    return counts, differences
+
+
+def unique_pages(fetched: Sequence[Fetched]) -> Iterator[list[Fetched]]:
+    """Cut into pages in which no ticket comes twice."""
+    page: dict[str, Fetched] = {}
+    for one in fetched:
+        if len(page) == PAGE or one.record.remote_id in page:
+            yield list(page.values())
+            page = {}
+        page[one.record.remote_id] = one
+    if page:
+        yield list(page.values())
+
+
+def in_transaction(work: Callable[[], T], *, using: str) -> T:
+    """Return what `work` returns from one transaction, started over on deadlocks and lost serialisation races.
+
+    Inside a transaction of the caller's it runs once: what the database has undone cannot be repeated from here.
+    """
+    connection = connections[using]
+    tries = 1 if connection.in_atomic_block else TRIES
+    for attempt in range(1, tries + 1):
+        try:
+            with transaction.atomic(using=using):
+                return work()
+        except OperationalError:
+            if attempt == tries:
+                raise
+            connection.close_if_unusable_or_obsolete()
+            time.sleep(random.uniform(0, 0.05 * 2**attempt))  # noqa: S311 -- spreads load, guards nothing
+    raise AssertionError("unreachable")
+
+
+def one_by_one(page: Sequence[Fetched], work: Callable[[Fetched], MergeCounts]) -> MergeCounts:
+    """Return the sum of `work` for each record; those that fail are counted and named.
+
+    Raise OperationalError when the database fails again and again without a success.
+    """
+    counts, in_a_row = MergeCounts(), 0
+    for one in page:
+        try:
+            counts.add(work(one))
+            in_a_row = 0
+        except Exception as error:  # a user's provider may return anything; the others must not suffer
+            in_a_row = in_a_row + 1 if isinstance(error, OperationalError) else 0
+            if in_a_row == FAILURES_IN_A_ROW:
+                raise
+            # Only the class: messages of databases quote the values.
+            logger.warning("ticket %s could not be merged: %s", one.record.remote_id, type(error).__name__)
+            counts.fail(str(one.record.remote_id), type(error).__name__)
+    return counts
+
+
+def _new_batch(alias: str, using: str, source: str) -> Batch:
+    return Batch(alias=alias, using=using, source=source, capabilities=providers[alias].capabilities)
+
+
+def _merge_page(batch: Batch, page: list[Fetched]) -> MergeCounts:
+    try:
+        return in_transaction(lambda: _write(batch.fresh(), page), using=batch.using)
+    except Exception as error:
+        if isinstance(error, DatabaseError) and connections[batch.using].needs_rollback:
+            raise
+        logger.info("a page of %d records is merged one by one: %s", len(page), type(error).__name__)
+    return one_by_one(page, lambda one: in_transaction(lambda: _write(batch.fresh(), [one]), using=batch.using))
+
+
+def _write(batch: Batch, page: list[Fetched]) -> MergeCounts:
+    begin_writing(Ticket, using=batch.using)
+    _plan(batch, page, lock=True)
+    batch.write()
+    transaction.on_commit(lambda: announce(batch), using=batch.using, robust=True)
+    return batch.counts
+
+
+def _plan(batch: Batch, page: list[Fetched], *, lock: bool) -> None:
+    stored = _stored_rows(batch, [one.record.remote_id for one in page], lock=lock)
+    for one in page:
+        batch.add(stored.get(one.record.remote_id), one)
+    batch.load()
+    batch.plan()
+
+
+def _stored_rows(batch: Batch, remote_ids: list[str], *, lock: bool) -> dict[str, Stored]:
+    rows = Ticket.objects.using(batch.using).filter(provider=batch.alias, remote_id__in=remote_ids).order_by("pk")
+    if lock:
+        rows = rows.select_for_update()
+    return {row[1]: Stored(*row) for row in rows.values_list(*COLUMNS)}

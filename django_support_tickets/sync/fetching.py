@@ -1,0 +1,225 @@
+"""GET tickets concurrently, and write what comes back a page at a time from one thread."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import partial
+from typing import cast
+
+from django.db.models import Q
+
+from django_support_tickets.exceptions import Ambiguous, ProviderError, Refused, RemoteNotFound
+from django_support_tickets.merge import (
+    NOT_FOUND,
+    Fetched,
+    backoff,
+    import_tickets,
+    merge,
+    preview,
+    rarest_poll,
+    update_rows,
+)
+from django_support_tickets.models import OutboxEntry, Ticket, moment_of
+from django_support_tickets.providers import providers
+from django_support_tickets.records import TicketRecord, TicketRef
+from django_support_tickets.sync.missing import is_braked, living, mark_missing, suspects
+from django_support_tickets.sync.run import Run
+from django_support_tickets.transport import total_deadline
+
+#: How many due tickets are read at a time.
+BATCH = 500
+#: How many records are written together, and how long the first of them waits at most, in seconds.
+WRITE_TOGETHER = 200
+WRITE_WITHIN = 1.0
+#: Between the first look that does not find a ticket and the one that decides.
+SECOND_LOOK = timedelta(minutes=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Due:
+    """A ticket to fetch, as it was read; fields in the order of COLUMNS."""
+
+    pk: int
+    remote_id: str
+    customer_id: str
+    key: object
+    next_poll_at: datetime | None
+    synced_at: datetime | None
+    missing_since: datetime | None
+    digest: str
+
+    @property
+    def name(self) -> str:
+        return f"ticket {self.key}"
+
+
+COLUMNS = tuple(Due.__dataclass_fields__)
+
+
+class Fetching:
+    """The GETs of one run, and what they bring."""
+
+    def __init__(self, run: Run) -> None:
+        self.run = run
+        self.total = 0
+        self.done = 0
+        # Enough submissions that the threads stay busy while a page is written, and no more: memory stays bounded.
+        self.window = run.crew.size * 2 + WRITE_TOGETHER
+        self._fetched: list[Fetched] = []
+        self._strangers: list[Fetched] = []
+        self._postponed: list[tuple[Due, datetime | None, str | None]] = []
+        self._lost: list[int] = []
+        self._waiting_since: float | None = None
+
+    def fetch_due(self) -> None:
+        """GET every ticket that is due now."""
+        rows = Ticket.objects.using(self.run.using).due(self.run.alias, now=self._now())
+        self.fetch(self._batches(rows.count(), self._now()))
+
+    def fetch(self, tickets: Iterator[Due]) -> None:
+        """GET these tickets, with at most `window` of them under way at once."""
+        for due in tickets:
+            if self.run.is_over:
+                break
+            self.submit(due)
+            self.run.drain(until=self._room())
+            self.write_if_enough()
+        self.finish()
+
+    def finish(self) -> None:
+        """Wait for what is under way and write the rest."""
+        self.run.drain()
+        self.write()
+
+    def submit(self, due: Due) -> None:
+        """Hand a ticket to the threads."""
+        self.run.crew.submit(partial(self._get, due.remote_id, due.customer_id, partial(self._take, due)))
+
+    def submit_stranger(self, remote_id: str, customer_id: str) -> None:
+        """Hand a ticket that nobody here knows to the threads; it is imported if it is not ours after all."""
+        self.run.crew.submit(partial(self._get, remote_id, customer_id, self._take_stranger))
+
+    def write_if_enough(self) -> None:
+        """Write when a page is full or its first record has waited long enough."""
+        waiting = len(self._fetched) + len(self._strangers) + len(self._postponed)
+        if not waiting:
+            return
+        self._waiting_since = self._waiting_since or time.monotonic()
+        if waiting >= WRITE_TOGETHER or time.monotonic() - self._waiting_since >= WRITE_WITHIN:
+            self.write()
+
+    def write(self) -> None:
+        """Write all that has come back."""
+        run, fetched, strangers, postponed = self.run, self._fetched, self._strangers, self._postponed
+        self._fetched, self._strangers, self._postponed, self._waiting_since = [], [], [], None
+        if run.report is not None:
+            counts, differences = preview(run.alias, fetched, using=run.using)
+            run.counts.add(counts)
+            for difference in differences:
+                run.report(difference)
+            return
+        run.counts.add(merge(run.alias, fetched, using=run.using))
+        if strangers and not self._create_is_under_way(strangers):
+            run.counts.add(import_tickets(run.alias, strangers, using=run.using))
+        self._write_postponed(postponed)
+
+    def mark_missing(self) -> None:
+        """Flag what was not found twice, unless it is so much that it looks like a fault."""
+        run = self.run
+        if run.dry or not self._lost:
+            return
+        suspected = suspects(run.alias, using=run.using)
+        if is_braked(suspected, of=living(run.alias, using=run.using)):
+            run.counts.braked = suspected
+        else:
+            run.counts.missing += mark_missing(self._lost, now=self._now(), using=run.using)
+
+    def _room(self) -> int:
+        return self.window if not self.run.unproven or self.run.dry else 0
+
+    def _now(self) -> datetime:
+        return cast("datetime", moment_of(self.run.clock()))
+
+    def _batches(self, total: int, now: datetime) -> Iterator[Due]:
+        """Yield the due tickets by keyset, oldest first; what becomes due meanwhile is left to the next run."""
+        self.total += total
+        rows = Ticket.objects.using(self.run.using).due(self.run.alias, now=now).order_by("next_poll_at", "pk")
+        after = Q()
+        while batch := [Due(*row) for row in rows.filter(after).values_list(*COLUMNS)[:BATCH]]:
+            yield from batch
+            last = batch[-1]
+            after = Q(next_poll_at__gt=last.next_poll_at) | Q(next_poll_at=last.next_poll_at, pk__gt=last.pk)
+
+    def _get(
+        self, remote_id: str, customer_id: str, take: Callable[[int, TicketRecord | Exception], None]
+    ) -> Callable[[], None]:
+        """Ask the vendor; runs in a thread of the crew, and what it returns in the writing one."""
+        started_at = self.run.clock()
+        answer: TicketRecord | Exception
+        try:
+            with providers[self.run.alias] as provider, total_deadline(provider.deadline_of("get")):
+                answer = provider.get(TicketRef(remote_id=remote_id, customer_id=customer_id))
+            if answer.remote_id != remote_id:
+                answer = Ambiguous("another ticket came back", alias=self.run.alias, operation="get")
+        except Exception as error:  # counted and named where it is taken
+            answer = error
+        return partial(take, started_at, answer)
+
+    def _take(self, due: Due, started_at: int, answer: TicketRecord | Exception) -> None:
+        self.done += 1
+        if self.run.progress is not None:
+            self.run.progress(self.done, max(self.total, self.done))
+        if isinstance(answer, RemoteNotFound):
+            self.run.note_answer()
+            self._not_found(due)
+        elif isinstance(answer, Exception):
+            self.run.note_error(due.name, answer)
+            self._postpone(due, answer)
+        else:
+            self.run.note_answer()
+            self.run.counts.fetched += 1
+            self._fetched.append(Fetched(answer, started_at, due.next_poll_at))
+        self.write_if_enough()
+
+    def _take_stranger(self, started_at: int, answer: TicketRecord | Exception) -> None:
+        if isinstance(answer, TicketRecord):
+            self.run.note_answer()
+            self.run.counts.fetched += 1
+            self._strangers.append(Fetched(answer, started_at))
+        elif not isinstance(answer, RemoteNotFound):
+            self.run.note_error("a ticket of nobody here", answer)
+        self.write_if_enough()
+
+    def _not_found(self, due: Due) -> None:
+        now = self._now()
+        if due.missing_since is not None:
+            self._postponed.append((due, rarest_poll(now=now), None))
+        elif due.digest == NOT_FOUND:
+            self._lost.append(due.pk)
+            self._postponed.append((due, rarest_poll(now=now), None))
+        else:
+            self._postponed.append((due, now + SECOND_LOOK, NOT_FOUND))
+
+    def _postpone(self, due: Due, error: Exception) -> None:
+        if self.run.counts.paused:
+            return  # the account's matter, not the ticket's: it stays due
+        now = self._now()
+        is_about_ticket = isinstance(error, Refused) or not isinstance(error, ProviderError)
+        self._postponed.append((due, backoff(None if is_about_ticket else due.synced_at, now=now), None))
+
+    def _write_postponed(self, postponed: list[tuple[Due, datetime | None, str | None]]) -> None:
+        """Reschedule what brought nothing, except where a hint has come in between."""
+        later = [(due.pk, (when,), due.next_poll_at) for due, when, digest in postponed if digest is None]
+        lost = [(due.pk, (when, digest), due.next_poll_at) for due, when, digest in postponed if digest is not None]
+        update_rows(Ticket, ("next_poll_at",), later, using=self.run.using, unchanged="next_poll_at")
+        update_rows(Ticket, ("next_poll_at", "digest"), lost, using=self.run.using, unchanged="next_poll_at")
+
+    def _create_is_under_way(self, strangers: list[Fetched]) -> bool:
+        """Return whether one of these, which carry no key of ours, may be what a push is just creating."""
+        if all(one.record.key for one in strangers):
+            return False
+        entries = OutboxEntry.objects.using(self.run.using).filter(provider=self.run.alias, sent_at__isnull=False)
+        return entries.filter(item=OutboxEntry.Item.CREATE).exists()

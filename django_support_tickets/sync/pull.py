@@ -1,0 +1,122 @@
+"""Fetch what is due of one account, merge it, and write down how the run went."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from contextlib import closing
+
+from django.db import DEFAULT_DB_ALIAS
+from django.utils import timezone
+
+from django_support_tickets.merge import Difference
+from django_support_tickets.models import ProviderState, SyncRun
+from django_support_tickets.models.pauses import admit, paused
+from django_support_tickets.providers import Provider, providers
+from django_support_tickets.sync.counts import PullCounts
+from django_support_tickets.sync.crew import Crew
+from django_support_tickets.sync.fetching import Fetching
+from django_support_tickets.sync.hints import hint_all
+from django_support_tickets.sync.lock import RunLock
+from django_support_tickets.sync.run import Run, never
+from django_support_tickets.sync.walk import Walking
+from django_support_tickets.transport import refuse_inside_transaction
+
+Outcome = SyncRun.Outcome
+
+
+def pull(
+    alias: str,
+    *,
+    workers: int = 8,
+    full: bool = False,
+    dry_run: bool = False,
+    stop: Callable[[], bool] = never,
+    progress: Callable[[int, int], None] | None = None,
+    report: Callable[[Difference], None] | None = None,
+    using: str = DEFAULT_DB_ALIAS,
+) -> PullCounts:
+    """GET the tickets of an account that are due, with `workers` threads, walk its lists, and merge what comes back.
+
+    `full` makes every ticket due in which news can still come in, and every list. `dry_run` writes nothing and tells
+    each Difference to `report`. `stop` is asked before each call; what is not done stays due. `progress` is told
+    (done, total). Raise AlreadyRunning if another pull of the account is at work, RuntimeError in a transaction, and
+    InvalidProvider for an alias that cannot be used.
+    """
+    refuse_inside_transaction()
+    provider = providers[alias]
+    with closing(Crew[Callable[[], None]](_useful(workers, provider))) as crew:
+        run = Run(alias, using, provider, crew, stop=stop, progress=progress)
+        if dry_run:
+            run.report = report or (lambda difference: None)
+            return _look(run)
+        with RunLock(alias, using=using) as lock:
+            run.lock = lock
+            return _recorded(run, full=full)
+
+
+def _useful(workers: int, provider: Provider) -> int:
+    """Return how many threads the account's rate can use: each waits its turn within its deadline."""
+    if not provider.rate:
+        return workers
+    return max(1, min(workers, math.ceil(provider.rate * provider.deadline_of("get") / 4)))
+
+
+def _recorded(run: Run, *, full: bool) -> PullCounts:
+    rows = SyncRun.objects.using(run.using)
+    rows.filter(provider=run.alias, outcome=Outcome.RUNNING).update(
+        outcome=Outcome.STOPPED, finished_at=timezone.now(), error="the process ended before the run did"
+    )
+    row = rows.create(provider=run.alias)
+    outcome, error = Outcome.FAILED, ""
+    try:
+        _work(run, full=full)
+        outcome, error = _outcome(run.counts)
+    except BaseException as failure:
+        error = type(failure).__name__
+        raise
+    finally:
+        rows.filter(pk=row.pk).update(
+            outcome=outcome, error=error, counts=run.counts.as_dict(), finished_at=timezone.now()
+        )
+    return run.counts
+
+
+def _outcome(counts: PullCounts) -> tuple[SyncRun.Outcome, str]:
+    if counts.halted:
+        return Outcome.FAILED, counts.halted
+    return (Outcome.STOPPED, "") if counts.stopped else (Outcome.DONE, "")
+
+
+def _work(run: Run, *, full: bool) -> None:
+    admitted = admit(run.alias, using=run.using)
+    if admitted == 0:
+        run.counts.paused = run.counts.halted = _pause_of(run)
+        return
+    if full:
+        hint_all(run.alias, using=run.using)
+    fetching = Fetching(run)
+    fetching.fetch_due()
+    if run.provider.capabilities.can_list and not run.is_over:
+        Walking(run, fetching).walk_due()
+        fetching.fetch_due()
+    fetching.mark_missing()
+
+
+def _look(run: Run) -> PullCounts:
+    """Do what a dry run does: ask, compare, write nothing."""
+    fetching = Fetching(run)
+    fetching.fetch_due()
+    if run.provider.capabilities.can_list and not run.is_over:
+        walking = Walking(run, fetching)
+        walking.walk_due()
+        fetching.fetch(iter(walking.changed))
+    return run.counts
+
+
+def _pause_of(run: Run) -> str:
+    state = paused(run.alias, using=run.using)
+    if state is None:
+        return ""
+    run.counts.denied = state.pause == ProviderState.Pause.DENIED
+    return f"{state.get_pause_display()} {state.pause_detail}".strip()

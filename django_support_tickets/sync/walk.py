@@ -1,0 +1,247 @@
+"""Walk a vendor's lists: they make changed tickets due, discover unknown ones and find missing ones."""
+
+from __future__ import annotations
+
+from array import array
+from bisect import bisect_left
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import datetime
+from functools import partial
+from typing import Any
+
+from django.db import transaction
+from django.db.models import Q, QuerySet
+
+from django_support_tickets.exceptions import Refused
+from django_support_tickets.merge import NOT_FOUND, cleaning
+from django_support_tickets.models import ProviderState, Ticket, milliseconds, moment_of
+from django_support_tickets.providers import providers
+from django_support_tickets.records import ABSENT, Page, TicketRecord
+from django_support_tickets.sync.fetching import BATCH, COLUMNS, Due, Fetching
+from django_support_tickets.sync.missing import BRAKE_COUNT, is_braked
+from django_support_tickets.sync.run import Run
+from django_support_tickets.transport import total_deadline
+
+WALK_SECONDS = 3600.0
+RETRY_SECONDS = 300.0
+#: A cursor that is older than this is not tried any more.
+CURSOR_MS = milliseconds(WALK_SECONDS)
+#: More pages than this are no list but a loop.
+MOST_PAGES = 10_000
+
+
+@dataclass(slots=True)
+class Walk:
+    """One walk through one list."""
+
+    state: ProviderState
+    cursor: str | None
+    started_at: int
+    # From its first page on in this process: only then it is known which tickets it has not shown.
+    is_whole: bool
+    pages: int = 0
+    seen: array[int] = field(default_factory=lambda: array("q"))
+    cursors: set[str] = field(default_factory=set)
+
+    def has_seen(self, pk: int) -> bool:
+        """Return whether the list has shown a ticket; `seen` must be sorted."""
+        place = bisect_left(self.seen, pk)
+        return place < len(self.seen) and self.seen[place] == pk
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """What a list row is compared with."""
+
+    remote_updated_at: datetime | None
+    remote_status: str
+    due: Due
+
+
+class Walking:
+    """The list walks of one run."""
+
+    def __init__(self, run: Run, fetching: Fetching) -> None:
+        self.run = run
+        self.fetching = fetching
+        # Of a dry run, which cannot make them due.
+        self.changed: list[Due] = []
+
+    def walk_due(self) -> None:
+        """Walk every list that is due, several at once; a walk that is stopped goes on at its cursor next time."""
+        for state in self._due_states():
+            if self.run.is_over:
+                break
+            self._submit(self._begin(state))
+            self.run.drain(until=self.run.crew.size if not self.run.unproven else 0)
+        self.fetching.finish()
+
+    def _due_states(self) -> Iterator[ProviderState]:
+        run = self.run
+        scopes = run.provider.scopes(self._customer_ids() if run.provider.capabilities.lists_by_customer else ())
+        rows = ProviderState.objects.using(run.using).filter(provider=run.alias, scope__in=scopes)
+        known = {state.scope: state for state in rows}
+        new = [ProviderState(provider=run.alias, scope=scope) for scope in scopes if scope not in known]
+        if not run.dry:
+            ProviderState.objects.using(run.using).bulk_create(new, ignore_conflicts=True)
+        now = run.clock()
+        for scope in scopes:
+            state = known.get(scope) or ProviderState(provider=run.alias, scope=scope)
+            if state.next_walk_at is None or state.next_walk_at <= now:
+                yield state
+
+    def _customer_ids(self) -> list[str]:
+        rows = self._living().exclude(customer_id="").order_by("customer_id")
+        return list(rows.values_list("customer_id", flat=True).distinct())
+
+    def _living(self) -> QuerySet[Ticket]:
+        """Return the tickets in which news can still come in."""
+        capabilities = self.run.provider.capabilities
+        ends = [*capabilities.final_statuses, *capabilities.settled_statuses]
+        rows = Ticket.objects.using(self.run.using).of(self.run.alias).filter(remote_id__isnull=False)
+        return rows.exclude(status__in=ends)
+
+    def _begin(self, state: ProviderState) -> Walk:
+        now = self.run.clock()
+        started_at = state.walk_started_at
+        if state.cursor and started_at and now - started_at < CURSOR_MS and not self.run.dry:
+            return Walk(state, state.cursor, started_at, is_whole=False)
+        return Walk(state, None, now, is_whole=True)
+
+    def _submit(self, walk: Walk) -> None:
+        self.run.crew.submit(partial(self._list, walk))
+
+    def _list(self, walk: Walk) -> Callable[[], None]:
+        """Ask for one page; runs in a thread of the crew, and what it returns in the writing one."""
+        try:
+            with providers[self.run.alias] as provider, total_deadline(provider.deadline_of("list")):
+                page = provider.list_changed(walk.state.scope, walk.cursor)
+        except Exception as error:  # counted and named where it is taken
+            return partial(self._fail, walk, error)
+        return partial(self._take, walk, page)
+
+    def _fail(self, walk: Walk, error: Exception) -> None:
+        if isinstance(error, Refused) and walk.cursor is not None and not walk.pages:
+            # The cursor of an earlier process is not good any more: from the start.
+            self._submit(Walk(walk.state, None, self.run.clock(), is_whole=True))
+            return
+        name = f"list {walk.state.scope}".rstrip()
+        self.run.note_error(name, error)
+        if not self.run.counts.paused:
+            wait = WALK_SECONDS if isinstance(error, Refused) else RETRY_SECONDS
+            self._update_state(walk, next_walk_at=self.run.clock() + milliseconds(wait))
+
+    def _take(self, walk: Walk, page: Page) -> None:
+        self.run.note_answer()
+        walk.pages += 1
+        is_last = page.next_cursor is None or self._is_loop(walk, page.next_cursor)
+        walk.cursor = page.next_cursor
+        if not is_last and not self.run.is_over:
+            self._submit(walk)
+        self._use(walk, page, is_last=is_last)
+        self.fetching.write_if_enough()
+
+    def _is_loop(self, walk: Walk, cursor: str) -> bool:
+        """Return whether the list would never end; such a walk proves nothing about what it has not shown."""
+        looped = cursor in walk.cursors or walk.pages >= MOST_PAGES
+        walk.cursors.add(cursor)
+        if looped:
+            walk.is_whole = False
+            self.run.counts.fail(f"list {walk.state.scope}".rstrip(), "the list does not end")
+        return looped
+
+    def _use(self, walk: Walk, page: Page, *, is_last: bool) -> None:
+        records = {record.remote_id: record for record in page.records if record.remote_id}
+        self.run.counts.listed += len(records)
+        stored = self._stored(list(records))
+        changed = [row.due for row in stored.values() if _is_news(row, records[row.due.remote_id])]
+        walk.seen.extend(row.due.pk for row in stored.values())
+        self.run.counts.hinted += len(changed)
+        if self.run.dry:
+            self.changed += changed
+        else:
+            with transaction.atomic(using=self.run.using):
+                self._hint([due.pk for due in changed])
+                self._save_cursor(walk, is_last=is_last)
+        self._look_at_strangers(walk, [record for name, record in records.items() if name not in stored])
+        if is_last and walk.is_whole and not self.run.dry:
+            self._suspect_unlisted(walk)
+
+    def _stored(self, remote_ids: list[str]) -> dict[str, Listed]:
+        rows = Ticket.objects.using(self.run.using).of(self.run.alias).filter(remote_id__in=remote_ids)
+        columns = ("remote_updated_at", "remote_status", *COLUMNS)
+        listed = (Listed(row[0], row[1], Due(*row[2:])) for row in rows.values_list(*columns))
+        return {row.due.remote_id: row for row in listed}
+
+    def _hint(self, pks: list[int]) -> None:
+        if pks:
+            now = moment_of(self.run.clock())
+            Ticket.objects.using(self.run.using).filter(pk__in=pks).update(next_poll_at=now)
+
+    def _save_cursor(self, walk: Walk, *, is_last: bool) -> None:
+        if is_last:
+            next_walk_at = self.run.clock() + milliseconds(WALK_SECONDS)
+            self._update_state(walk, cursor="", walk_started_at=None, next_walk_at=next_walk_at)
+        else:
+            self._update_state(walk, cursor=walk.cursor or "", walk_started_at=walk.started_at)
+
+    def _update_state(self, walk: Walk, **values: Any) -> None:
+        if not self.run.dry:
+            rows = ProviderState.objects.using(self.run.using)
+            rows.filter(provider=self.run.alias, scope=walk.state.scope).update(**values)
+
+    def _look_at_strangers(self, walk: Walk, records: list[TicketRecord]) -> None:
+        """Count what nobody here knows; where it is to be imported, fetch it first: only a GET shows all of it."""
+        ours = self._ours([str(record.key) for record in records if record.key]) if records else set()
+        strangers = [record for record in records if str(record.key or "") not in ours]
+        self.run.counts.unknown += len(strangers)
+        if not self.run.provider.import_unknown or self.run.dry:
+            return
+        scope = walk.state.scope if self.run.provider.capabilities.lists_by_customer else ""
+        for record in strangers:
+            self.fetching.submit_stranger(record.remote_id, record.customer_id or scope)
+
+    def _ours(self, keys: list[str]) -> set[str]:
+        rows = Ticket.objects.using(self.run.using).of(self.run.alias)
+        return {str(key) for key in rows.filter(key__in=keys).values_list("key", flat=True)}
+
+    def _suspect_unlisted(self, walk: Walk) -> None:
+        """Have those looked at that a whole walk has not shown; only the GET can find them missing."""
+        walk.seen = array("q", sorted(walk.seen))
+        unlisted, total = [], 0
+        for pk in self._expected(walk):
+            total += 1
+            if not walk.has_seen(pk):
+                unlisted.append(pk)
+                if len(unlisted) > BRAKE_COUNT:
+                    break
+        if is_braked(len(unlisted), of=total):
+            self.run.counts.braked = max(self.run.counts.braked, len(unlisted))
+        elif unlisted:
+            now = moment_of(self.run.clock())
+            rows = Ticket.objects.using(self.run.using).filter(pk__in=unlisted)
+            rows.update(next_poll_at=now, digest=NOT_FOUND)
+
+    def _expected(self, walk: Walk) -> Iterator[int]:
+        """Yield the tickets that the list should have shown: at the vendor since before the walk began."""
+        began = moment_of(walk.started_at)
+        rows = self._living().filter(Q(delivered_at__lt=began) | Q(delivered_at=None, created_at__lt=began))
+        rows = rows.filter(missing_since=None).exclude(digest=NOT_FOUND).order_by("pk")
+        if self.run.provider.capabilities.lists_by_customer:
+            rows = rows.filter(customer_id=walk.state.scope)
+        after = 0
+        while batch := list(rows.filter(pk__gt=after).values_list("pk", flat=True)[:BATCH]):
+            yield from batch
+            after = batch[-1]
+
+
+def _is_news(row: Listed, record: TicketRecord) -> bool:
+    """Return whether a list row says that a GET would bring something."""
+    if row.due.missing_since is not None:
+        return True
+    version = cleaning.moment(record.updated_at)
+    if version is not None and row.remote_updated_at is not None and version < row.remote_updated_at:
+        return False
+    is_newer = version is not None and version != row.remote_updated_at
+    return is_newer or (record.remote_status is not ABSENT and record.remote_status != row.remote_status)
