@@ -30,7 +30,6 @@ from django_support_tickets.providers.http import (
     HttpProvider,
     dict_of,
     file_part,
-    oldest_first,
     own_key,
     text_of,
     words_of,
@@ -168,7 +167,7 @@ class AnkraProvider(HttpProvider):
         ours = [comment for comment in comments if normalised_text(comment.body) == normalised_text(draft.body)]
         if not ours:
             raise self.not_understood(answer, "the comment is not in it")
-        return oldest_first(ours, lambda comment: comment.sent_at)[-1]
+        return ours[-1]
 
     def close(self, ref: TicketRef) -> TicketRecord:
         """Close the ticket; what Ankra answers for one that is closed already is not documented, so it is looked at."""
@@ -193,7 +192,7 @@ class AnkraProvider(HttpProvider):
         ours = [other for other in files if other.name == file.name] or files
         if not ours:
             raise self.not_understood(answer, "the file is not in it")
-        return oldest_first(ours, lambda other: other.created_at)[-1]
+        return ours[-1]
 
     @contextmanager
     def download(self, ref: TicketRef, attachment: AttachmentRecord) -> Iterator[Download]:
@@ -211,8 +210,11 @@ class AnkraProvider(HttpProvider):
         return Probe()
 
     def deadline_of(self, operation: str) -> float:
-        """Return how many seconds a whole operation may take; Ankra's CLI allows 120 s for create and upload."""
-        return self.upload_deadline if operation == "create" else super().deadline_of(operation)
+        """Return how many seconds a whole operation may take; Ankra's CLI allows 120 s for create and upload.
+
+        A search is many requests, each of which waits for its turn at `rate`.
+        """
+        return self.upload_deadline if operation in ("create", "find") else super().deadline_of(operation)
 
     def authorization(self) -> HeaderAuth:
         return HeaderAuth(f"Bearer {resolved(self._token).strip()}")

@@ -17,6 +17,7 @@ from django_support_tickets.providers.http import (
     int_of,
     list_of,
     loaded,
+    oldest_first,
     own_key,
     raw_of,
     text_of,
@@ -144,8 +145,8 @@ def to_record(data: Any, *, author_types: Mapping[str, AuthorType] = AUTHOR_TYPE
         created_at=loaded(ticket, "created_at", time_of),
         updated_at=loaded(ticket, "updated_at", time_of),
         last_comment_at=loaded(ticket, "comments", newest_in),
-        comments=loaded(ticket, "comments", lambda rows: tuple(to_comment(row, author_types) for row in list_of(rows))),
-        attachments=loaded(ticket, "attachments", lambda rows: tuple(map(to_attachment, list_of(rows)))),
+        comments=loaded(ticket, "comments", lambda rows: to_comments(rows, author_types)),
+        attachments=loaded(ticket, "attachments", to_attachments),
         raw=raw_of(ticket),
     )
 
@@ -154,6 +155,17 @@ def newest_in(comments: Any) -> datetime | None:
     """Return the time of the newest comment."""
     times = (time_of(dict_of(comment).get("created_at")) for comment in list_of(comments))
     return max(filter(None, times), default=None)
+
+
+def to_comments(rows: Any, author_types: Mapping[str, AuthorType]) -> tuple[CommentRecord, ...]:
+    """Return the comments, the oldest first; no page promises an order."""
+    comments = [to_comment(row, author_types) for row in list_of(rows)]
+    return tuple(oldest_first(comments, lambda comment: comment.sent_at))
+
+
+def to_attachments(rows: Any) -> tuple[AttachmentRecord, ...]:
+    """Return the files, the oldest first."""
+    return tuple(oldest_first([to_attachment(row) for row in list_of(rows)], lambda file: file.created_at))
 
 
 def to_comment(data: Any, author_types: Mapping[str, AuthorType]) -> CommentRecord:

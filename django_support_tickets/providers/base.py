@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -8,7 +9,7 @@ from typing import Any, Self, TypedDict, TypeVar
 
 from django.core.checks import CheckMessage
 
-from django_support_tickets.exceptions import InvalidProvider
+from django_support_tickets.exceptions import InvalidProvider, NotSent
 from django_support_tickets.records import (
     AttachmentRecord,
     Capabilities,
@@ -48,8 +49,15 @@ class CommonOptions(TypedDict, total=False):
 
 
 def resolved(value: T | Callable[[], T]) -> T:
-    """Return an option's value; one given as a callable (a secret manager) is called now."""
-    return value() if callable(value) else value
+    """Return an option's value; one given as a callable (a secret manager) is called now.
+
+    Raise NotSent if the callable raises: nothing can have been sent without it.
+    """
+    if not callable(value):
+        return value
+    with contextlib.suppress(Exception):
+        return value()
+    raise NotSent("an option given as a callable could not be read")
 
 
 class Provider(ABC):
