@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any, Unpack
 
@@ -58,6 +59,7 @@ from django_support_tickets.transport import Answer, HeaderAuth, MultipartBody, 
 TICKETS = "/api/v1/org/support/tickets"
 TEXT_MAX = 10_000
 PAGE_SIZE_MAX = 100
+FIRST_AGAIN = "first again"
 # How far the vendor's clock may be behind ours when a ticket is searched by the time it was sent.
 CLOCK_SKEW = timedelta(minutes=5)
 
@@ -138,8 +140,15 @@ class AnkraProvider(HttpProvider):
         return self._ticket(self.call("create", "POST", TICKETS, body=body, key=draft.key))
 
     def list_changed(self, scope: str, cursor: str | None) -> Page:
-        """Return one page of all tickets; there is no filter by time and no promised order."""
-        return self._page(int(cursor) if cursor and cursor.isdecimal() else 1)[0]
+        """Return one page of all tickets; there is no filter by time and no promised order.
+
+        Pages shift while they are read, so that a walk of several ends with the first once more.
+        """
+        if cursor == FIRST_AGAIN:
+            return replace(self._page(1)[0], next_cursor=None)
+        number = int(cursor) if cursor and cursor.isdecimal() else 1
+        page = self._page(number)[0]
+        return replace(page, next_cursor=FIRST_AGAIN) if number > 1 and page.next_cursor is None else page
 
     def find(self, draft: TicketDraft) -> Found:
         """Return the tickets whose description carries the draft's key.
