@@ -526,7 +526,7 @@ class TestList:
         seen = [record.remote_id for record in walked(provider)]
         assert set(seen) == set(known)
         assert seen[:3] == seen[-3:]
-        assert len(requests_of(sandbox, "list")) == 3
+        assert len(requests_of(sandbox, "list")) == 4
         assert provider.scopes(["somebody"]) == ("",)
 
     def test_rows_are_partial(self, sandbox: Sandbox, provider: AnkraProvider) -> None:

@@ -35,7 +35,7 @@ OTHER_KEY = "11111111-2222-4333-8444-555555555555"
 CANARY = "c4n4ry"
 
 # The example of docs.moov.io, /api/tools/support/get.
-EXAMPLE = {
+EXAMPLE: dict[str, Any] = {
     "ticketID": "string",
     "number": 0,
     "title": "string",

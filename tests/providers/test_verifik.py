@@ -58,7 +58,7 @@ CANARY = "c4n4ry"
 
 # The example of docs.verifik.co, /resources/retrieve-a-support-ticket.
 DESCRIPTION = "Having trouble integrating the biometric validation API. Getting 401 errors when trying to authenticate."
-DOCS = {
+DOCS: dict[str, Any] = {
     "_id": "support_ticket_123456789",
     "title": "API Integration Issue",
     "description": DESCRIPTION,
@@ -107,7 +107,7 @@ FILE = {
     "preview": None,
     "metadata": {},
 }
-APP = {
+APP: dict[str, Any] = {
     "_id": "64b7f0c2a1b2c3d4e5f60718",
     "number": 1042,
     "title": f"Login fails {MARK}",
@@ -222,7 +222,7 @@ class TestReadingDocs:
         assert comment.body.startswith("I've reviewed your API key")
 
     def test_first_thread_that_says_something_else_is_a_comment(self) -> None:
-        [_, answer] = DOCS["threads"]  # type: ignore[misc]
+        [_, answer] = DOCS["threads"]
         assert len(to_record({**DOCS, "threads": [answer]}).comments or ()) == 1
         without = {name: value for name, value in DOCS.items() if name != "description"}
         assert len(to_record(without).comments or ()) == 1
@@ -299,8 +299,8 @@ class TestReadingApp:
         assert comment.body == "<p>We look &amp; answer.</p>"
 
     def test_files_hang_on_the_ticket_or_on_their_comment(self) -> None:
-        second = {**APP["threads"][1], "attachments": [{**FILE, "_id": "f-2"}]}  # type: ignore[index]
-        record = to_record({**APP, "threads": [APP["threads"][0], second]})  # type: ignore[index]
+        second = {**APP["threads"][1], "attachments": [{**FILE, "_id": "f-2"}]}
+        record = to_record({**APP, "threads": [APP["threads"][0], second]})
         assert record.attachments is not ABSENT
         assert [(file.remote_id, file.comment_id) for file in record.attachments] == [
             (FILE["_id"], ""),
@@ -311,7 +311,7 @@ class TestReadingApp:
     def test_ids_instead_of_objects_are_not_loaded(self) -> None:
         record = to_record({**APP, "threads": ["64b7f0c2a1b2c3d4e5f60720"]})
         assert {record.comments, record.description, record.attachments, record.last_comment_at} == {ABSENT}
-        threads = [{**thread, "attachments": ["f-1"]} for thread in APP["threads"]]  # type: ignore[attr-defined]
+        threads = [{**thread, "attachments": ["f-1"]} for thread in APP["threads"]]
         record = to_record({**APP, "threads": threads})
         assert record.attachments is ABSENT
         assert len(record.comments or ()) == 1
@@ -320,7 +320,7 @@ class TestReadingApp:
         assert to_record({**APP, "threads": None}).comments == ()
 
     def test_newest_first_is_read_as_well(self) -> None:
-        record = to_record({**APP, "threads": APP["threads"][::-1]})  # type: ignore[index]
+        record = to_record({**APP, "threads": APP["threads"][::-1]})
         assert record.description == "It fails.\nSince Monday."
 
     def test_api_that_takes_plain_text_gives_plain_text(self) -> None:
@@ -383,9 +383,9 @@ class TestReadingOdd:
         for ticket in (DOCS, APP):
             for name in ticket:
                 to_record({**ticket, name: value})
-            for name in (*DOCS["threads"][0], *APP["threads"][0]):  # type: ignore[index]
+            for name in (*DOCS["threads"][0], *APP["threads"][0]):
                 to_record({**ticket, "threads": [{name: value}, value]})
-            for name in (*DOCS["attachments"][0], *FILE):  # type: ignore[index]
+            for name in (*DOCS["attachments"][0], *FILE):
                 to_record({**ticket, "attachments": [{name: value}, value]})
 
     @pytest.mark.fault(28, 49)
@@ -1196,6 +1196,13 @@ class TestFind:
         sandbox.verifik.fail_next("list", Fault.ANSWER, body=body, times=2)
         assert not either.find(a_draft()).complete
         assert len(requests_of(sandbox, "list")) == 2
+
+    def test_endless_list_makes_it_incomplete(self, sandbox: Sandbox, docs: VerifikProvider) -> None:
+        for number in range(200):
+            body = json.dumps({"data": [{"_id": f"t-{number}", "tags": []}], "pages": 9999, "total": 9999})
+            sandbox.verifik.fail_next("list", Fault.ANSWER, body=body)
+        assert not docs.find(a_draft()).complete
+        assert len(requests_of(sandbox, "list")) == 200
 
     def test_dialect_that_shows_no_tags_makes_it_incomplete(self, sandbox: Sandbox) -> None:
         provider = build(sandbox)

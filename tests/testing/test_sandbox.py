@@ -272,14 +272,13 @@ class TestForeground:
         assert all(f"/{name}" in text for name in ("ripio", "moov", "verifik", "ankra"))
         assert text.endswith("stopped\n")
 
-    def test_ctrl_c_stops_cleanly(self) -> None:
+    def test_ctrl_c_stops_cleanly(self, capsys: pytest.CaptureFixture[str]) -> None:
         class Interrupted(threading.Event):
             def wait(self, timeout: float | None = None) -> bool:
                 raise KeyboardInterrupt
 
-        said: list[str] = []
-        serve(port=0, write=said.append, stop=Interrupted())
-        assert said[-1] == "\nstopped\n"
+        serve(port=0, stop=Interrupted())
+        assert capsys.readouterr().out.endswith("Ctrl-C stops.\n\nstopped\n")
 
     def test_command_line(self, monkeypatch: pytest.MonkeyPatch) -> None:
         calls: list[tuple[object, ...]] = []

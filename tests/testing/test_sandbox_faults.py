@@ -106,7 +106,7 @@ class TestRandom:
             with contextlib.suppress(OSError, http.client.HTTPException):
                 ankra_create(vendor)
         assert [entry.fault for entry in vendor.ledger] == [fault.value for fault in QUICK_FAULTS]
-        assert time.perf_counter() - started < 1
+        assert time.perf_counter() - started < 5
 
 
 class TestConnection:
@@ -299,9 +299,10 @@ class TestInstead:
         assert not vendor.tickets
 
     def test_server_error_with_and_without_the_change(self, vendor: AnkraSandbox) -> None:
-        vendor.fail_next("create", Fault.SERVER_ERROR, retry_after="5")
+        vendor.fail_next("create", Fault.SERVER_ERROR, retry_after="5", body="down")
         vendor.fail_next("create", Fault.SERVER_ERROR_AFTER_COMMIT, status=504)
         answers = [ankra_create(vendor), ankra_create(vendor)]
+        assert answers[0].body == b"down"
         assert [(answer.status, answer.headers["Retry-After"]) for answer in answers] == [
             (503, "5"),
             (504, None),
@@ -441,4 +442,4 @@ def test_a_stopped_drip_does_not_hang() -> None:
             assert connection.recv(10)
             started = time.perf_counter()
             sandbox.stop()
-            assert time.perf_counter() - started < 1
+            assert time.perf_counter() - started < 5

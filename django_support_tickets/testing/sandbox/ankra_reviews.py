@@ -52,6 +52,8 @@ class Review:
 
 
 class AnkraReviews:
+    """Reviews by id, and what the next ones are to say."""
+
     # Undocumented: how many seconds a review may be used, and what an unknown or expired one gets.
     lifetime: float = 3600
     missing_status: int = 404

@@ -35,6 +35,8 @@ class Surroundings:
 
 
 class Exchange:
+    """One request on one connection, from its head to the last byte of its answer."""
+
     def __init__(self, wire: Wire, head: Head, vendor: VendorSandbox, around: Surroundings) -> None:
         self.wire = wire
         self.head = head
@@ -140,7 +142,7 @@ class Exchange:
             "REQUEST_METHOD": self.head.method,
             "SCRIPT_NAME": f"/{self.vendor.name}",
             "PATH_INFO": urllib.parse.unquote(path, "latin-1"),
-            "RAW_URI": self.path,
+            "sandbox.path": self.path,
             "QUERY_STRING": query,
             "CONTENT_TYPE": self.head.headers.get("content-type", ""),
             "CONTENT_LENGTH": str(body.size),

@@ -1,4 +1,4 @@
-"""Opaque cursors of Moov's list: they name a ticket number, so that pages do not shift when tickets are added."""
+"""Opaque cursors of Moov's list: they name a ticket, so that pages do not shift when tickets are added."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ def cursor_after(ticket: Ticket) -> str:
 
 
 def start_of_page(newest_first: list[Ticket], cursor: str) -> int:
-    """Return the position after the ticket a cursor names, whether it still exists or not; raise ValueError."""
+    """Return the position after the ticket a cursor names, even a deleted one; raise ValueError."""
     if not cursor:
         return 0
     number = int(base64.b64decode(cursor.encode(), altchars=b"-_", validate=True))

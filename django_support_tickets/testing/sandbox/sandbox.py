@@ -59,6 +59,7 @@ class Sandbox:
         return self._site.url
 
     def start(self) -> Self:
+        """Listen and serve in threads; do nothing where that is already so."""
         if self._server is None:
             self._server = Server(
                 (self.host, self.port),
@@ -113,13 +114,14 @@ def serve(
     fault_rate: float = 0.0,
     seed: int | None = None,
     *,
-    write: Callable[[str], object] = sys.stdout.write,
+    write: Callable[[str], object] | None = None,
     stop: threading.Event | None = None,
 ) -> None:
-    """Serve in the foreground until Ctrl-C (or `stop` is set); say by `write` where and with which options.
+    """Serve in the foreground until Ctrl-C (or `stop` is set); say by `write` (standard output) where.
 
     Random faults hit `fault_rate` of all requests. Ripio registers a ticket five seconds after its creation.
     """
+    write = write or _say
     with Sandbox(host, port, seed=seed, latency=latency) as sandbox:
         sandbox.ripio.auto_register_after = 5.0
         if fault_rate:
@@ -129,6 +131,11 @@ def serve(
         with contextlib.suppress(KeyboardInterrupt):
             (stop or threading.Event()).wait()
     write("\nstopped\n")
+
+
+def _say(text: str) -> None:
+    sys.stdout.write(text)
+    sys.stdout.flush()
 
 
 def _greeting(sandbox: Sandbox) -> str:

@@ -18,6 +18,8 @@ STAFF_ONLY = ("assignee", "issueUrl")
 
 
 class AppDialect:
+    """Answer in shape B: `{"data": ...}`, threads as documents, errors as `{code, message}`."""
+
     def __init__(self, vendor: VerifikSandbox) -> None:
         self.vendor = vendor
 

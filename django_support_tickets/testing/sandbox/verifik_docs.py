@@ -18,6 +18,8 @@ FILTERS = ("status", "category", "priority")
 
 
 class DocsDialect:
+    """Answer in shape A: `{"success": true, "data": ...}`, threads inline and without ids."""
+
     def __init__(self, vendor: VerifikSandbox) -> None:
         self.vendor = vendor
 

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class HostedFile:
+    """A file with its public URL; `expires` is None where it is kept for ever."""
+
     identity: str
     url: str
     name: str

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Page:
+    """One page of `total` rows."""
+
     rows: list[Ticket]
     page: int
     limit: int

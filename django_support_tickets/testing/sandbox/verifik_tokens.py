@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 
 class VerifikTokens:
+    """Tokens with their expiry by the vendor's clock."""
+
     # The renewal page shows `accessToken` at top level, the web app also reads it under `data`.
     nested_answer: bool = False
     # Undocumented: whether renewal kills the previous token.

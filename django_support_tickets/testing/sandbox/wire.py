@@ -50,6 +50,8 @@ class Body:
 
 
 class Wire:
+    """One accepted connection with the bytes read ahead of it."""
+
     def __init__(self, connection: socket.socket) -> None:
         self._socket = connection
         self._buffer = b""

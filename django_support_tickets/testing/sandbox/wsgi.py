@@ -43,6 +43,8 @@ class Receipt:
 
 @dataclasses.dataclass(slots=True)
 class Reply:
+    """What a handler answers."""
+
     status: int
     body: bytes = b""
     headers: Headers = dataclasses.field(default_factory=list)
@@ -105,6 +107,8 @@ Handler = Callable[[Call], Reply]
 
 
 class Route:
+    """A method and a path pattern such as `/tickets/{ticket}`, with its operation and handler."""
+
     def __init__(self, method: str, pattern: str, operation: str, handler: Handler) -> None:
         self.method = method
         self.operation = operation
@@ -273,7 +277,7 @@ class VendorSandbox:
 
     def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterator[bytes]:
         self.settle()
-        path = environ.get("RAW_URI", "").partition("?")[0] or urllib.parse.quote(environ["PATH_INFO"])
+        path = environ.get("sandbox.path", "").partition("?")[0] or urllib.parse.quote(environ["PATH_INFO"])
         route, parameters = self._match(environ["REQUEST_METHOD"], path)
         call = Call(environ, parameters)
         try:
