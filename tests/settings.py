@@ -1,8 +1,53 @@
+"""Settings of the test suite: SQLite and a stock site, unless the environment asks for another cell of the matrix.
+
+TEST_DATABASE: sqlite, postgresql or mariadb. TEST_USE_TZ, TEST_ATOMIC_REQUESTS, TEST_LOGIN_REQUIRED, TEST_UUID_USER: 1
+or 0. The servers are looked for on their usual local ports; PGHOST, PGPORT, PGUSER, PGPASSWORD and MARIADB_HOST,
+MARIADB_PORT, MARIADB_USER, MARIADB_PASSWORD name others.
+"""
+
 from __future__ import annotations
 
+import os
+from typing import Any
+
+
+def asks_for(name: str, *, default: bool = False) -> bool:
+    """Return whether the environment switches something on."""
+    return os.environ.get(f"TEST_{name}", str(int(default))) == "1"
+
+
+def database() -> dict[str, Any]:
+    """Return the database that the environment asks for."""
+    match os.environ.get("TEST_DATABASE", "sqlite"):
+        case "sqlite":
+            return {"ENGINE": "django.db.backends.sqlite3", "NAME": ":memory:"}
+        case "postgresql":
+            return {
+                "ENGINE": "django.db.backends.postgresql",
+                "NAME": "postgres",
+                "HOST": os.environ.get("PGHOST", "127.0.0.1"),
+                "PORT": os.environ.get("PGPORT", "5432"),
+                "USER": os.environ.get("PGUSER", "postgres"),
+                "PASSWORD": os.environ.get("PGPASSWORD", ""),
+                "TEST": {"NAME": "test_support_tickets"},
+            }
+        case "mariadb":
+            return {
+                "ENGINE": "django.db.backends.mysql",
+                "NAME": "support_tickets",
+                "HOST": os.environ.get("MARIADB_HOST", "127.0.0.1"),
+                "PORT": os.environ.get("MARIADB_PORT", "3306"),
+                "USER": os.environ.get("MARIADB_USER", "root"),
+                "PASSWORD": os.environ.get("MARIADB_PASSWORD", ""),
+                "OPTIONS": {"charset": "utf8mb4"},
+                "TEST": {"NAME": "test_support_tickets", "CHARSET": "utf8mb4", "COLLATION": "utf8mb4_bin"},
+            }
+    raise ValueError("TEST_DATABASE must be sqlite, postgresql or mariadb")
+
+
 SECRET_KEY = "not-secret"
-DATABASES = {"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": ":memory:"}}
-USE_TZ = True
+DATABASES = {"default": {**database(), "ATOMIC_REQUESTS": asks_for("ATOMIC_REQUESTS")}}
+USE_TZ = asks_for("USE_TZ", default=True)
 ALLOWED_HOSTS = ["testserver", "127.0.0.1", "localhost"]
 ROOT_URLCONF = "tests.urls"
 STATIC_URL = "static/"
@@ -18,6 +63,9 @@ INSTALLED_APPS = [
     "django_filters",
     "django_support_tickets",
 ]
+if asks_for("UUID_USER"):
+    INSTALLED_APPS.append("tests.people")
+    AUTH_USER_MODEL = "people.Person"
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
@@ -26,6 +74,8 @@ MIDDLEWARE = [
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
 ]
+if asks_for("LOGIN_REQUIRED"):
+    MIDDLEWARE.append("django.contrib.auth.middleware.LoginRequiredMiddleware")
 TEMPLATES = [
     {
         "BACKEND": "django.template.backends.django.DjangoTemplates",

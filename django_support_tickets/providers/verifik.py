@@ -169,7 +169,7 @@ class VerifikProvider(HttpProvider):
         could be judged.
         """
         since = None if draft.sent_at is None else draft.sent_at - CLOCK_SKEW
-        search = Search(draft.key, dialect=self.write_dialect, since=since)
+        search = Search(draft, dialect=self.write_dialect, since=since)
         for number in range(1, PAGES_MAX + 1):
             listing = self._listing("find", number, newest_first=self.write_dialect == "app")
             has_news = search.add(listing)

@@ -11,6 +11,7 @@ from typing import Any
 
 from django_support_tickets.providers.http import dict_of, int_of, list_of, short_reference, text_of, time_of
 from django_support_tickets.providers.verifik_records import Dialect, Rows, id_of_ticket, key_tag
+from django_support_tickets.records import TicketDraft, normalised_text
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,10 +51,11 @@ class Search:
     of their times; then rows older than `since` end the search. Otherwise every page must be read.
     """
 
-    def __init__(self, key: str, *, dialect: Dialect, since: datetime | None) -> None:
+    def __init__(self, draft: TicketDraft, *, dialect: Dialect, since: datetime | None) -> None:
         self.found: dict[str, dict[str, Any]] = {}
-        self._tag, self._mark = key_tag(key), short_reference(key)
-        self._judged_by = "tags" if dialect == "docs" else "title"
+        self._tag, self._mark = key_tag(draft.key), short_reference(draft.key)
+        self._title = normalised_text(draft.subject)
+        self._dialect = dialect
         self._since = since
         self._seen: set[str] = set()
         self._total: int | None = None
@@ -82,13 +84,20 @@ class Search:
     def _take(self, row: dict[str, Any]) -> None:
         remote_id = id_of_ticket(row)
         is_ours = self._tag in list_of(row.get("tags")) or self._mark in text_of(row.get("title"))
-        if not remote_id or not (is_ours or self._judged_by in row):
+        if not remote_id or not (is_ours or self._is_foreign(row)):
             self._is_sound = False
         self._seen.add(remote_id)
         if is_ours and remote_id:
             self.found[remote_id] = row
         for name in list(self._times):
             self._note(name, time_of(row.get(name)))
+
+    def _is_foreign(self, row: dict[str, Any]) -> bool:
+        """Return whether a row without our key shows enough of itself to be somebody else's."""
+        title = normalised_text(text_of(row.get("title")))
+        if self._dialect == "app":
+            return bool(title)
+        return isinstance(row.get("tags"), list) or title not in ("", self._title)
 
     def _note(self, name: str, moment: datetime | None) -> None:
         times = self._times[name]

@@ -1165,7 +1165,7 @@ class TestFind:
         assert (len(found.records), found.complete) == (1, True)
 
     @pytest.mark.fault(10)
-    @pytest.mark.parametrize("fault", [Fault.WITHOUT_ID, Fault.MISSING_FIELDS])
+    @pytest.mark.parametrize("fault", [Fault.WITHOUT_ID, Fault.MISSING_FIELDS, Fault.NULL_FIELDS])
     def test_row_that_cannot_be_judged_makes_it_incomplete(
         self, sandbox: Sandbox, either: VerifikProvider, fault: Fault
     ) -> None:
@@ -1207,7 +1207,9 @@ class TestFind:
     def test_dialect_that_shows_no_tags_makes_it_incomplete(self, sandbox: Sandbox) -> None:
         provider = build(sandbox)
         sandbox.verifik.dialect = "app"
-        sandbox.verifik.add_ticket()
+        sandbox.verifik.add_ticket("Something else")
+        assert provider.find(a_draft()).complete
+        sandbox.verifik.add_ticket("Login  fails")
         assert not provider.find(a_draft()).complete
 
 
@@ -1217,7 +1219,7 @@ class TestSearch:
         return to_listing({"data": rows, "total": total}, number=1)
 
     def search(self, *times: str | None, since: datetime | None = datetime(2026, 1, 2, tzinfo=UTC)) -> bool:
-        search = Search(KEY, dialect="app", since=since)
+        search = Search(a_draft(), dialect="app", since=since)
         search.add(self.listing(*times))
         return search.is_past() and search.is_complete()
 

@@ -1,0 +1,108 @@
+"""Run the suite in every cell of the matrix, each in a virtual environment of its own: `python -m tests.matrix`.
+
+Interpreters are looked for on the path and under pyenv. One that is missing is said loudly, and fails where CI=true; so
+does a database server that does not answer.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+PORTS = {
+    "postgresql": ("PGHOST", "PGPORT", 5432),
+    "mariadb": ("MARIADB_HOST", "MARIADB_PORT", 3306),
+}
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One combination of Python, Django, database and site settings."""
+
+    python: str
+    django: str
+    database: str
+    switches: dict[str, str] = field(default_factory=dict, hash=False)
+    arguments: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        switches = " ".join(f"{name}={value}" for name, value in self.switches.items())
+        return f"{self.python} × Django {self.django} × {self.database} {switches}".rstrip()
+
+
+CELLS = (
+    Cell("3.11", "5.2", "sqlite", arguments=("-m", "services or not services")),
+    Cell("3.11", "5.2", "postgresql", {"TEST_ATOMIC_REQUESTS": "1"}),
+    Cell("3.12", "6.0", "mariadb", {"TEST_USE_TZ": "0"}),
+    Cell("3.13", "6.1", "sqlite", {"TEST_LOGIN_REQUIRED": "1", "TEST_UUID_USER": "1"}),
+)
+
+
+def interpreter(version: str) -> str | None:
+    """Return the path of a Python of this version, None if there is none."""
+    candidates = sorted(Path.home().glob(f".pyenv/versions/{version}.*/bin/python"), reverse=True)
+    own = sys.executable if f"{sys.version_info[0]}.{sys.version_info[1]}" == version else None
+    return own or shutil.which(f"python{version}") or next(map(str, candidates), None)
+
+
+def answers(database: str) -> bool:
+    """Return whether the database's server can be reached."""
+    if database not in PORTS:
+        return True
+    host, port, default = PORTS[database]
+    try:
+        address = (os.environ.get(host, "127.0.0.1"), int(os.environ.get(port, default)))
+        socket.create_connection(address, timeout=3).close()
+    except OSError:
+        return False
+    return True
+
+
+def environment(cell: Cell, python: str) -> Path:
+    """Return the virtual environment of a cell, made and filled if it is not there."""
+    folder = ROOT / f".venv-{cell.python}-{cell.django}"
+    if not (folder / "ready").exists():
+        subprocess.run([python, "-m", "venv", str(folder)], check=True)
+        pip = [str(folder / "bin" / "pip"), "install", "--quiet"]
+        subprocess.run([*pip, f"Django=={cell.django}.*", "--editable", f"{ROOT}[test-all]"], check=True)
+        (folder / "ready").touch()
+    return folder
+
+
+def run(cell: Cell) -> str:
+    """Run the suite in one cell; return "passed", "failed", or why it was skipped."""
+    python = interpreter(cell.python)
+    if python is None:
+        return f"no Python {cell.python} here"
+    if not answers(cell.database):
+        return f"no {cell.database} server answers"
+    folder = environment(cell, python)
+    variables = {**os.environ, "TEST_DATABASE": cell.database, **cell.switches}
+    command = [str(folder / "bin" / "python"), "-m", "pytest", "-q", *cell.arguments, *sys.argv[1:]]
+    return "failed" if subprocess.run(command, cwd=ROOT, env=variables).returncode else "passed"
+
+
+def main() -> int:
+    results: dict[Cell, str] = {}
+    for cell in CELLS:
+        sys.stdout.write(f"\n=== {cell}\n")
+        sys.stdout.flush()
+        started = time.monotonic()
+        results[cell] = run(cell)
+        sys.stdout.write(f"=== {cell}: {results[cell]} ({time.monotonic() - started:.0f} s)\n")
+    skipped = [cell for cell, result in results.items() if result not in ("passed", "failed")]
+    for cell in skipped:
+        sys.stdout.write(f"NOT RUN: {cell}: {results[cell]}\n")
+    has_failed = "failed" in results.values() or (bool(skipped) and os.environ.get("CI") == "true")
+    return int(has_failed)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
