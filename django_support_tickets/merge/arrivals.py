@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from datetime import datetime
@@ -7,6 +8,8 @@ from typing import Any, cast
 
 from django_support_tickets.models import moment_of
 from django_support_tickets.records import TicketRecord
+
+logger = logging.getLogger(__name__)
 
 #: How many failures a run names; the rest is only counted.
 NAMED = 20
@@ -66,7 +69,8 @@ class MergeCounts:
         self.failures.extend(other.failures[: NAMED - len(self.failures)])
 
     def fail(self, name: str, cause: str) -> None:
-        """Count a failure, and name it while there are few."""
+        """Count a failure; the first ones are named and logged."""
         self.failed += 1
         if len(self.failures) < NAMED:
             self.failures.append(f"{name}: {cause}")
+            logger.warning("%s: %s", name, cause)

@@ -5,16 +5,15 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, cast
 
-from django.db import connections
 from django.db.models import Model
 
 from django_support_tickets.merge import cleaning
 from django_support_tickets.merge.arrivals import Difference, Fetched, MergeCounts
 from django_support_tickets.merge.conversation import EDITABLE, Conversation
-from django_support_tickets.merge.guard import Stored, Verdict, is_hinted, judge
+from django_support_tickets.merge.guard import Stored, Verdict, hint_since, judge
 from django_support_tickets.merge.ownership import TEXTS, apply_fields, for_timeline, owned_columns, visible
 from django_support_tickets.merge.schedule import next_poll
-from django_support_tickets.merge.writing import Row, update_rows
+from django_support_tickets.merge.writing import Row, insert_rows, update_rows
 from django_support_tickets.models import Attachment, Comment, Delivery, Ticket, TicketEvent, epoch_now, moment_of
 from django_support_tickets.records import ABSENT, Capabilities
 
@@ -146,7 +145,7 @@ class Batch:
         self._write_comments()
         self._write_attachments()
         events = [event for one in self.news if not one.imported for event in self._events(one)]
-        TicketEvent.objects.using(self.using).bulk_create(events)
+        insert_rows(TicketEvent, events, using=self.using)
 
     def _plan_one(self, one: News) -> None:
         record, ticket = one.fetched.record, one.ticket
@@ -177,10 +176,9 @@ class Batch:
         return self._due(stored, one.fetched, ticket.status, last_change)
 
     def _due(self, stored: Stored | None, fetched: Fetched, status: str, last_change: datetime) -> datetime | None:
-        hint = stored.next_poll_at if stored is not None and is_hinted(stored, fetched) else None
-        if hint is not None and hint <= self.now:
-            return hint
-        return next_poll(status, last_change, now=self.now, capabilities=self.capabilities)
+        planned = next_poll(status, last_change, now=self.now, capabilities=self.capabilities)
+        hint = hint_since(stored, fetched) if stored is not None else None
+        return min((when for when in (planned, hint) if when is not None), default=None)
 
     def _write_tickets(self) -> None:
         shapes: dict[tuple[str, ...], list[Row]] = {}
@@ -195,7 +193,10 @@ class Batch:
 
     def _write_comments(self) -> None:
         talks = [one.conversation for one in self.news]
-        create_rows(Comment, [row for talk in talks for row in talk.new_comments], using=self.using)
+        new = [row for talk in talks for row in talk.new_comments]
+        for row in new:
+            row.ticket_id = row.ticket.pk
+        insert_rows(Comment, new, using=self.using)
         linked = [(row.pk, (row.remote_id,)) for talk in talks for row in talk.linked_comments]
         update_rows(Comment, ("remote_id",), linked, using=self.using)
         settled = [row.pk for talk in talks for row in talk.linked_comments if row.delivery == Delivery.UNCERTAIN]
@@ -209,8 +210,9 @@ class Batch:
         talks = [one.conversation for one in self.news]
         new = [row for talk in talks for row in talk.new_attachments]
         for row in new:
+            row.ticket_id = row.ticket.pk
             row.comment_id = row.comment.pk if row.comment is not None else None
-        create_rows(Attachment, new, using=self.using)
+        insert_rows(Attachment, new, using=self.using)
         changed = [row for talk in talks for row in talk.changed_attachments]
         rows = [(row.pk, (row.remote_id, row.remote_url)) for row in changed]
         update_rows(Attachment, ("remote_id", "remote_url"), rows, using=self.using)
@@ -231,16 +233,6 @@ class Batch:
             TicketEvent(ticket=one.ticket, kind=kind, source=self.source, changes=changes, at=self.now)
             for kind, changes in found
         ]
-
-
-def create_rows(model: type[Any], rows: Sequence[Any], *, using: str) -> None:
-    """Insert rows and give each its primary key, also where the database does not return them."""
-    model._base_manager.using(using).bulk_create(rows)
-    if rows and not connections[using].features.can_return_rows_from_bulk_insert:
-        keys = [row.key for row in rows]
-        pks = dict(model._base_manager.using(using).filter(key__in=keys).values_list("key", "pk"))
-        for row in rows:
-            row.pk = pks[row.key]
 
 
 def settle(model: type[Model], pks: Sequence[int], *, using: str) -> None:

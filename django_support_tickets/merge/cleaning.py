@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from operator import attrgetter
 from typing import Any
 
 from django_support_tickets.models import project_time
@@ -21,25 +22,28 @@ from django_support_tickets.transport import clean_text
 
 RAW_LIMIT = 64 * 1024
 _SCALARS = (str, int, float, bool, type(None))
+_STATUSES, _AUTHOR_TYPES, _BODY_FORMATS = set(Status.values), set(AuthorType.values), set(BodyFormat.values)
 
 
 def text(value: Any, limit: int | None = None) -> str:
     """Return a storable text of at most `limit` characters; "…" at its end says that it was longer."""
-    cleaned = clean_text(value if isinstance(value, str) else "" if value is None else str(value))
+    cleaned = value if isinstance(value, str) else "" if value is None else str(value)
+    if not cleaned.isascii() or "\x00" in cleaned:
+        cleaned = clean_text(cleaned)
     return cleaned if limit is None or len(cleaned) <= limit else cleaned[: limit - 1] + "…"
 
 
 def status(value: Any) -> str:
     """Return one of our statuses, "unknown" for anything else."""
-    return str(value) if value in Status.values else Status.UNKNOWN.value
+    return str(value) if value in _STATUSES else Status.UNKNOWN.value
 
 
 def author_type(value: Any) -> str:
-    return str(value) if value in AuthorType.values else AuthorType.UNKNOWN.value
+    return str(value) if value in _AUTHOR_TYPES else AuthorType.UNKNOWN.value
 
 
 def body_format(value: Any) -> str:
-    return str(value) if value in BodyFormat.values else BodyFormat.TEXT.value
+    return str(value) if value in _BODY_FORMATS else BodyFormat.TEXT.value
 
 
 def moment(value: Any) -> datetime | None:
@@ -84,25 +88,23 @@ def _is_kept(value: Any) -> bool:
     return not isinstance(value, (list, tuple)) or all(isinstance(item, _SCALARS) for item in value)
 
 
-_TICKET = [name for name in TicketRecord.__dataclass_fields__ if name not in ("comments", "attachments", "raw")]
-_COMMENT = list(CommentRecord.__dataclass_fields__)
-_ATTACHMENT = list(AttachmentRecord.__dataclass_fields__)
+_TICKET = attrgetter(*(name for name in TicketRecord.__dataclass_fields__ if name not in ("comments", "attachments")))
+_COMMENT = attrgetter(*CommentRecord.__dataclass_fields__)
+_ATTACHMENT = attrgetter(*AttachmentRecord.__dataclass_fields__)
 
 
 def digest(record: TicketRecord) -> str:
-    """Return the hash of everything that a record says; equal for equal content, also after a restart."""
-    content = [
-        [getattr(record, name) for name in _TICKET],
-        _rows(record.comments, _COMMENT),
-        _rows(record.attachments, _ATTACHMENT),
-        record.raw,
-    ]
-    written = json.dumps(content, sort_keys=True, default=str, ensure_ascii=False, separators=(",", ":"))
-    return hashlib.blake2b(written.encode(errors="surrogatepass"), digest_size=32).hexdigest()
+    """Return the hash of everything that a record says; equal for equal content, also after a restart.
+
+    By `repr()` of plain values, which is several times faster than JSON. Where a vendor's keys change their order the
+    hash changes too, and a row is written once more than needed.
+    """
+    content = (_TICKET(record), _rows(record.comments, _COMMENT), _rows(record.attachments, _ATTACHMENT))
+    return hashlib.blake2b(repr(content).encode(errors="surrogatepass"), digest_size=32).hexdigest()
 
 
-def _rows(records: Any, names: list[str]) -> Any:
-    return [[getattr(record, name) for name in names] for record in records] if records else repr(records)
+def _rows(records: Any, values_of: attrgetter[Any]) -> Any:
+    return [values_of(record) for record in records] if records else records
 
 
 def pseudo_id(*parts: Any) -> str:

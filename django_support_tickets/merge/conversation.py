@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from django.utils import timezone
+
 from django_support_tickets.merge import cleaning
 from django_support_tickets.models import Attachment, Comment, Delivery, Ticket
 from django_support_tickets.records import (
@@ -24,7 +26,7 @@ MAY_BE_THERE = frozenset({Delivery.QUEUED, Delivery.UNCERTAIN, Delivery.DELIVERE
 OTHERS = frozenset({AuthorType.AGENT, AuthorType.SYSTEM, AuthorType.AI})
 
 #: Columns of a comment that its vendor may correct.
-EDITABLE = ("author_type", "author_name", "body", "body_format", "sent_at")
+EDITABLE = ("author_type", "author_name", "body", "body_format", "sent_at", "updated_at")
 
 
 @dataclass(slots=True)
@@ -72,7 +74,7 @@ class Conversation:
     def _add_comment(self, ticket: Ticket, remote_id: str, record: CommentRecord) -> Comment:
         comment = Comment(ticket=ticket, remote_id=remote_id, delivery=Delivery.DELIVERED, **_comment_values(record))
         if comment.sent_at is not None:
-            comment.created_at = comment.sent_at
+            comment.created_at = min(comment.sent_at, comment.created_at)
         self.new_comments.append(comment)
         return comment
 
@@ -83,6 +85,7 @@ class Conversation:
         if any(getattr(stored, name) != value for name, value in values.items()):
             for name, value in values.items():
                 setattr(stored, name, value)
+            stored.updated_at = timezone.now()
             if stored.pk is not None:
                 self.edited_comments.append(stored)
 

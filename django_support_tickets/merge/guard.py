@@ -56,8 +56,8 @@ def judge(stored: Stored, fetched: Fetched, digest: str, capabilities: Capabilit
     The vendor's own version decides; where it is equal or unknown, the later start of the fetch does.
     """
     started = fetched.started
-    if stored.missing_since is not None and started >= stored.missing_since:
-        return Verdict.NEWS
+    if stored.missing_since is not None:
+        return Verdict.NEWS if started >= stored.missing_since else Verdict.STALE
     if not _is_newer(stored, cleaning.moment(fetched.record.updated_at), started):
         return Verdict.STALE
     if _reopens(stored, fetched, capabilities) and stored.synced_at is not None and started <= stored.synced_at:
@@ -65,11 +65,12 @@ def judge(stored: Stored, fetched: Fetched, digest: str, capabilities: Capabilit
     return Verdict.SAME if stored.digest == digest else Verdict.NEWS
 
 
-def is_hinted(stored: Stored, fetched: Fetched) -> bool:
-    """Return whether somebody has asked for a new look after this fetch was planned or has started."""
-    if fetched.due_at is not None:
-        return stored.next_poll_at is not None and stored.next_poll_at != fetched.due_at
-    return stored.next_poll_at is not None and stored.next_poll_at >= fetched.started
+def hint_since(stored: Stored, fetched: Fetched) -> datetime | None:
+    """Return the `next_poll_at` that was set after this fetch was planned, or has started; None if there is none."""
+    due_at = stored.next_poll_at
+    is_other = fetched.due_at is not None and due_at != fetched.due_at
+    is_later = due_at is not None and due_at >= fetched.started
+    return due_at if is_other or is_later else None
 
 
 def _is_newer(stored: Stored, version: datetime | None, started: datetime) -> bool:

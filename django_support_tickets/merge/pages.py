@@ -99,8 +99,7 @@ def one_by_one(page: Sequence[Fetched], work: Callable[[Fetched], MergeCounts]) 
             if in_a_row == FAILURES_IN_A_ROW:
                 raise
             # Only the class: messages of databases quote the values.
-            logger.warning("ticket %s could not be merged: %s", one.record.remote_id, type(error).__name__)
-            counts.fail(str(one.record.remote_id), type(error).__name__)
+            counts.fail(f"ticket {one.record.remote_id}", f"it could not be stored ({type(error).__name__})")
     return counts
 
 

@@ -33,13 +33,12 @@ def next_poll(
     return None if interval is None else now + interval
 
 
-def backoff(synced_at: datetime | None, *, now: datetime) -> datetime:
-    """Return when to try again after a failed GET: full jitter over the time that it has been failing.
+def backoff(succeeded_at: datetime, *, now: datetime) -> datetime:
+    """Return when to try again after a failed GET: full jitter over the time since the last success.
 
-    The wait grows with the time since the last success, so no counter is needed; it stays within an hour.
+    That time grows with each failure as a doubling counter would, so no counter is needed; it stays within an hour.
     """
-    failing = now - synced_at if synced_at else SHORTEST_BACKOFF
-    longest = min(max(failing, SHORTEST_BACKOFF), LONGEST_BACKOFF)
+    longest = min(max(now - succeeded_at, SHORTEST_BACKOFF), LONGEST_BACKOFF)
     return now + timedelta(seconds=1) + longest * random.random()  # noqa: S311 -- spreads load, guards nothing
 
 

@@ -42,6 +42,30 @@ def update_rows(
         cursor.executemany(f"UPDATE {quote(model._meta.db_table)} SET {setters} WHERE {condition}", prepared)  # noqa: S608
 
 
+def insert_rows(model: type[Any], rows: Sequence[Any], *, using: str) -> None:
+    """Insert instances by one prepared statement, and give those that have a `key` their primary key by it.
+
+    About twice as fast as `bulk_create()`, which compiles each value of each row, and one statement where that one
+    needs as many as the database's limit of parameters makes.
+    """
+    if not rows:
+        return
+    connection = connections[using]
+    quote = connection.ops.quote_name
+    fields = [field for field in model._meta.concrete_fields if not field.primary_key]
+    columns = ", ".join(quote(field.column) for field in fields)
+    marks = ", ".join(["%s"] * len(fields))
+    prepared = [[field.get_db_prep_save(field.pre_save(row, True), connection) for field in fields] for row in rows]
+    with connection.cursor() as cursor:
+        cursor.executemany(f"INSERT INTO {quote(model._meta.db_table)} ({columns}) VALUES ({marks})", prepared)  # noqa: S608
+    if hasattr(rows[0], "key"):
+        stored = model._base_manager.using(using).filter(key__in=[row.key for row in rows])
+        pks = dict(stored.values_list("key", "pk"))
+        for row in rows:
+            row.pk = pks[row.key]
+            row._state.adding, row._state.db = False, using
+
+
 def begin_writing(model: type[Model], *, using: str) -> None:
     """Take the write lock first where rows cannot be locked (SQLite).
 

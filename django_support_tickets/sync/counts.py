@@ -21,8 +21,9 @@ class PullCounts(MergeCounts):
     braked: int = 0
     # Why the account is paused, "" if it is not.
     paused: str = ""
-    # The vendor refuses the account itself.
+    # The vendor refuses the account itself, or asks to wait.
     denied: bool = False
+    busy: bool = False
     # Why the run ended before everything was done, "" if it did not.
     halted: str = ""
     # Somebody asked it to stop.

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
 from typing import cast
 
-from django.db.models import Q
-
-from django_support_tickets.exceptions import Ambiguous, ProviderError, Refused, RemoteNotFound
+from django_support_tickets.exceptions import Ambiguous, RemoteNotFound
 from django_support_tickets.merge import (
     NOT_FOUND,
     Fetched,
@@ -25,38 +23,18 @@ from django_support_tickets.merge import (
 from django_support_tickets.models import OutboxEntry, Ticket, moment_of
 from django_support_tickets.providers import providers
 from django_support_tickets.records import TicketRecord, TicketRef
-from django_support_tickets.sync.missing import is_braked, living, mark_missing, suspects
+from django_support_tickets.sync.missing import is_braked, mark_missing
 from django_support_tickets.sync.run import Run
+from django_support_tickets.sync.selection import BATCH, Due, by_key, living_tickets, oldest_first
 from django_support_tickets.transport import total_deadline
 
-#: How many due tickets are read at a time.
-BATCH = 500
 #: How many records are written together, and how long the first of them waits at most, in seconds.
 WRITE_TOGETHER = 200
 WRITE_WITHIN = 1.0
+#: What is due so soon is due: two readings of a clock may differ by a millisecond.
+SOON = timedelta(milliseconds=5)
 #: Between the first look that does not find a ticket and the one that decides.
 SECOND_LOOK = timedelta(minutes=1)
-
-
-@dataclass(frozen=True, slots=True)
-class Due:
-    """A ticket to fetch, as it was read; fields in the order of COLUMNS."""
-
-    pk: int
-    remote_id: str
-    customer_id: str
-    key: object
-    next_poll_at: datetime | None
-    synced_at: datetime | None
-    missing_since: datetime | None
-    digest: str
-
-    @property
-    def name(self) -> str:
-        return f"ticket {self.key}"
-
-
-COLUMNS = tuple(Due.__dataclass_fields__)
 
 
 class Fetching:
@@ -75,9 +53,22 @@ class Fetching:
         self._waiting_since: float | None = None
 
     def fetch_due(self) -> None:
-        """GET every ticket that is due now."""
-        rows = Ticket.objects.using(self.run.using).due(self.run.alias, now=self._now())
-        self.fetch(self._batches(rows.count(), self._now()))
+        """GET every ticket that is due now; what becomes due meanwhile is left to the next time."""
+        rows = Ticket.objects.using(self.run.using).due(self.run.alias, now=self._now() + SOON)
+        self.total += rows.count()
+        self.fetch(oldest_first(rows))
+
+    def fetch_living(self) -> None:
+        """GET every ticket in which news can still come in, due or not."""
+        rows = living_tickets(self.run.alias, self.run.provider.capabilities, using=self.run.using)
+        self.total += rows.count()
+        self.fetch(by_key(rows))
+
+    def fetch_some(self, pks: list[int]) -> None:
+        """GET these tickets, except those that were due anyway."""
+        for start in range(0, len(pks), BATCH):
+            rows = Ticket.objects.using(self.run.using).filter(pk__in=pks[start : start + BATCH])
+            self.fetch(by_key(rows.exclude(next_poll_at__lte=self._now())))
 
     def fetch(self, tickets: Iterator[Due]) -> None:
         """GET these tickets, with at most `window` of them under way at once."""
@@ -100,7 +91,7 @@ class Fetching:
 
     def submit_stranger(self, remote_id: str, customer_id: str) -> None:
         """Hand a ticket that nobody here knows to the threads; it is imported if it is not ours after all."""
-        self.run.crew.submit(partial(self._get, remote_id, customer_id, self._take_stranger))
+        self.run.crew.submit(partial(self._get, remote_id, customer_id, partial(self._take_stranger, customer_id)))
 
     def write_if_enough(self) -> None:
         """Write when a page is full or its first record has waited long enough."""
@@ -122,6 +113,7 @@ class Fetching:
                 run.report(difference)
             return
         run.counts.add(merge(run.alias, fetched, using=run.using))
+        run.credit_answers()
         if strangers and not self._create_is_under_way(strangers):
             run.counts.add(import_tickets(run.alias, strangers, using=run.using))
         self._write_postponed(postponed)
@@ -131,27 +123,18 @@ class Fetching:
         run = self.run
         if run.dry or not self._lost:
             return
-        suspected = suspects(run.alias, using=run.using)
-        if is_braked(suspected, of=living(run.alias, using=run.using)):
-            run.counts.braked = suspected
+        living = living_tickets(run.alias, run.provider.capabilities, using=run.using).filter(missing_since=None)
+        suspected = living.filter(digest=NOT_FOUND).count()
+        if run.counts.braked or is_braked(suspected, of=living.count()):
+            run.counts.braked = max(suspected, run.counts.braked)
         else:
             run.counts.missing += mark_missing(self._lost, now=self._now(), using=run.using)
 
     def _room(self) -> int:
-        return self.window if not self.run.unproven or self.run.dry else 0
+        return 0 if self.run.unproven else self.window
 
     def _now(self) -> datetime:
         return cast("datetime", moment_of(self.run.clock()))
-
-    def _batches(self, total: int, now: datetime) -> Iterator[Due]:
-        """Yield the due tickets by keyset, oldest first; what becomes due meanwhile is left to the next run."""
-        self.total += total
-        rows = Ticket.objects.using(self.run.using).due(self.run.alias, now=now).order_by("next_poll_at", "pk")
-        after = Q()
-        while batch := [Due(*row) for row in rows.filter(after).values_list(*COLUMNS)[:BATCH]]:
-            yield from batch
-            last = batch[-1]
-            after = Q(next_poll_at__gt=last.next_poll_at) | Q(next_poll_at=last.next_poll_at, pk__gt=last.pk)
 
     def _get(
         self, remote_id: str, customer_id: str, take: Callable[[int, TicketRecord | Exception], None]
@@ -177,18 +160,19 @@ class Fetching:
             self._not_found(due)
         elif isinstance(answer, Exception):
             self.run.note_error(due.name, answer)
-            self._postpone(due, answer)
+            self._postpone(due)
         else:
             self.run.note_answer()
             self.run.counts.fetched += 1
             self._fetched.append(Fetched(answer, started_at, due.next_poll_at))
         self.write_if_enough()
 
-    def _take_stranger(self, started_at: int, answer: TicketRecord | Exception) -> None:
+    def _take_stranger(self, customer_id: str, started_at: int, answer: TicketRecord | Exception) -> None:
         if isinstance(answer, TicketRecord):
             self.run.note_answer()
             self.run.counts.fetched += 1
-            self._strangers.append(Fetched(answer, started_at))
+            record = answer if answer.customer_id else replace(answer, customer_id=customer_id)
+            self._strangers.append(Fetched(record, started_at))
         elif not isinstance(answer, RemoteNotFound):
             self.run.note_error("a ticket of nobody here", answer)
         self.write_if_enough()
@@ -203,12 +187,10 @@ class Fetching:
         else:
             self._postponed.append((due, now + SECOND_LOOK, NOT_FOUND))
 
-    def _postpone(self, due: Due, error: Exception) -> None:
+    def _postpone(self, due: Due) -> None:
         if self.run.counts.paused:
             return  # the account's matter, not the ticket's: it stays due
-        now = self._now()
-        is_about_ticket = isinstance(error, Refused) or not isinstance(error, ProviderError)
-        self._postponed.append((due, backoff(None if is_about_ticket else due.synced_at, now=now), None))
+        self._postponed.append((due, backoff(due.synced_at or due.created_at, now=self._now()), None))
 
     def _write_postponed(self, postponed: list[tuple[Due, datetime | None, str | None]]) -> None:
         """Reschedule what brought nothing, except where a hint has come in between."""

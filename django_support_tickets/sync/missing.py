@@ -9,7 +9,6 @@ from django.db import transaction
 
 from django_support_tickets.merge import NOT_FOUND
 from django_support_tickets.models import Ticket, TicketEvent
-from django_support_tickets.records import Status
 from django_support_tickets.signals import ticket_missing
 
 #: More missing tickets than this, or than this share of the account, look like a fault and not like deletions.
@@ -21,18 +20,6 @@ BRAKE_FROM = 5
 def is_braked(missing: int, *, of: int) -> bool:
     """Return whether so many missing tickets among `of` must be looked at by a person."""
     return missing > BRAKE_COUNT or (missing > BRAKE_FROM and missing > BRAKE_SHARE * of)
-
-
-def suspects(alias: str, *, using: str) -> int:
-    """Return how many tickets of an account were not found at their last look and are not flagged yet."""
-    rows = Ticket.objects.using(using).of(alias).filter(remote_id__isnull=False)
-    return rows.filter(digest=NOT_FOUND, missing_since=None).count()
-
-
-def living(alias: str, *, using: str) -> int:
-    """Return how many tickets of an account are at the vendor and not closed or failed."""
-    rows = Ticket.objects.using(using).of(alias).filter(remote_id__isnull=False, missing_since=None)
-    return rows.exclude(status__in=[Status.CLOSED, Status.FAILED]).count()
 
 
 def mark_missing(pks: Sequence[int], *, now: datetime, using: str) -> int:

@@ -49,7 +49,7 @@ def pull(
         run = Run(alias, using, provider, crew, stop=stop, progress=progress)
         if dry_run:
             run.report = report or (lambda difference: None)
-            return _look(run)
+            return _look(run, full=full)
         with RunLock(alias, using=using) as lock:
             run.lock = lock
             return _recorded(run, full=full)
@@ -83,16 +83,17 @@ def _recorded(run: Run, *, full: bool) -> PullCounts:
 
 
 def _outcome(counts: PullCounts) -> tuple[SyncRun.Outcome, str]:
-    if counts.halted:
+    if counts.halted and not counts.busy:
         return Outcome.FAILED, counts.halted
-    return (Outcome.STOPPED, "") if counts.stopped else (Outcome.DONE, "")
+    return (Outcome.STOPPED if counts.stopped or counts.halted else Outcome.DONE), counts.halted
 
 
 def _work(run: Run, *, full: bool) -> None:
     admitted = admit(run.alias, using=run.using)
     if admitted == 0:
-        run.counts.paused = run.counts.halted = _pause_of(run)
+        _note_pause(run)
         return
+    run.is_probe = admitted == 1
     if full:
         hint_all(run.alias, using=run.using)
     fetching = Fetching(run)
@@ -103,20 +104,24 @@ def _work(run: Run, *, full: bool) -> None:
     fetching.mark_missing()
 
 
-def _look(run: Run) -> PullCounts:
+def _look(run: Run, *, full: bool) -> PullCounts:
     """Do what a dry run does: ask, compare, write nothing."""
+    _note_pause(run)
     fetching = Fetching(run)
-    fetching.fetch_due()
+    if full:
+        fetching.fetch_living()
+    else:
+        fetching.fetch_due()
     if run.provider.capabilities.can_list and not run.is_over:
-        walking = Walking(run, fetching)
+        walking = Walking(run, fetching, full=full)
         walking.walk_due()
-        fetching.fetch(iter(walking.changed))
+        fetching.fetch_some([] if full else walking.changed)
     return run.counts
 
 
-def _pause_of(run: Run) -> str:
+def _note_pause(run: Run) -> None:
     state = paused(run.alias, using=run.using)
-    if state is None:
-        return ""
-    run.counts.denied = state.pause == ProviderState.Pause.DENIED
-    return f"{state.get_pause_display()} {state.pause_detail}".strip()
+    if state is not None:
+        run.counts.denied = state.pause == ProviderState.Pause.DENIED
+        run.counts.busy = state.pause == ProviderState.Pause.BUSY
+        run.counts.paused = run.counts.halted = f"{state.get_pause_display()} {state.pause_detail}".strip()

@@ -5,9 +5,11 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from django.db.models import Case, F, Value, When
+
 from django_support_tickets.exceptions import AccessDenied, Ambiguous, Busy, NotSent, ProviderError
 from django_support_tickets.merge import Difference
-from django_support_tickets.models import epoch_now
+from django_support_tickets.models import ProviderState, epoch_now
 from django_support_tickets.models.pauses import note_failure, note_success, pause_busy, pause_denied
 from django_support_tickets.providers import Provider
 from django_support_tickets.sync.counts import PullCounts
@@ -52,8 +54,12 @@ class Run:
     lock: RunLock | None = None
     counts: PullCounts = field(default_factory=PullCounts)
     failures_in_a_row: int = 0
+    # Answers that the breaker has not been told of yet.
+    answers: int = 0
     # Nothing is known of the account's state yet, or it was paused: one success ends that.
     unproven: bool = True
+    # One call for all workers, after a pause: its failure ends the run.
+    is_probe: bool = False
     clock: Clock = field(init=False)
     _stop_seen_at: float | None = None
 
@@ -67,11 +73,9 @@ class Run:
     @property
     def is_over(self) -> bool:
         """Return whether nothing new is to be begun: told to stop, paused, or the vendor does not answer."""
-        if self.counts.halted:
-            return True
         if self._stop_seen_at is None and self.stop():
             self.counts.stopped, self._stop_seen_at = True, time.monotonic()
-        return self.counts.stopped
+        return self.counts.stopped or bool(self.counts.halted)
 
     @property
     def gives_up(self) -> bool:
@@ -87,7 +91,15 @@ class Run:
         """Note that the vendor answers."""
         if self.unproven and not self.dry:
             note_success(self.alias, using=self.using)
-        self.failures_in_a_row, self.unproven = 0, False
+        self.answers += 1
+        self.failures_in_a_row, self.unproven, self.is_probe = 0, False, False
+
+    def credit_answers(self) -> None:
+        """Let the answers outweigh earlier failures at the breaker: one statement for many answers."""
+        answers, self.answers = self.answers, 0
+        if answers and not self.dry:
+            rows = ProviderState.objects.using(self.using).filter(provider=self.alias, scope="", failures__gt=0)
+            rows.update(failures=Case(When(failures__gt=answers, then=F("failures") - answers), default=Value(0)))
 
     def note_error(self, name: str, error: Exception) -> None:
         """Count an error of a call, tell the account's other workers, and end the run where going on is useless."""
@@ -116,12 +128,13 @@ class Run:
 
     def _count_in_a_row(self, reason: str) -> None:
         self.failures_in_a_row += 1
-        if self.failures_in_a_row >= FAILURES_IN_A_ROW:
+        if self.failures_in_a_row >= FAILURES_IN_A_ROW or self.is_probe:
             self.counts.halted = self.counts.halted or reason
 
     def _pause_busy(self, error: Busy) -> None:
         if not self.dry:
             pause_busy(self.alias, retry_after=error.retry_after, detail=str(error), using=self.using)
+        self.counts.busy = True
         self.counts.paused = self.counts.halted = str(error)
 
     def _pause_denied(self, error: AccessDenied) -> None:

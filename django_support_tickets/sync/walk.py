@@ -4,29 +4,31 @@ from __future__ import annotations
 
 from array import array
 from bisect import bisect_left
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
 from typing import Any
 
 from django.db import transaction
-from django.db.models import Q, QuerySet
+from django.db.models import Q
 
 from django_support_tickets.exceptions import Refused
 from django_support_tickets.merge import NOT_FOUND, cleaning
 from django_support_tickets.models import ProviderState, Ticket, milliseconds, moment_of
 from django_support_tickets.providers import providers
 from django_support_tickets.records import ABSENT, Page, TicketRecord
-from django_support_tickets.sync.fetching import BATCH, COLUMNS, Due, Fetching
+from django_support_tickets.sync.fetching import Fetching
 from django_support_tickets.sync.missing import BRAKE_COUNT, is_braked
 from django_support_tickets.sync.run import Run
+from django_support_tickets.sync.selection import BATCH, by_key, living_tickets
 from django_support_tickets.transport import total_deadline
 
 WALK_SECONDS = 3600.0
 RETRY_SECONDS = 300.0
 #: A cursor that is older than this is not tried any more.
 CURSOR_MS = milliseconds(WALK_SECONDS)
+STATUS_MAX = Ticket._meta.get_field("remote_status").max_length
 #: More pages than this are no list but a loop.
 MOST_PAGES = 10_000
 
@@ -52,21 +54,27 @@ class Walk:
 
 @dataclass(frozen=True, slots=True)
 class Listed:
-    """What a list row is compared with."""
+    """What a list row is compared with; fields in the order of COMPARED."""
 
+    pk: int
+    remote_id: str
     remote_updated_at: datetime | None
     remote_status: str
-    due: Due
+    missing_since: datetime | None
+
+
+COMPARED = tuple(Listed.__dataclass_fields__)
 
 
 class Walking:
     """The list walks of one run."""
 
-    def __init__(self, run: Run, fetching: Fetching) -> None:
+    def __init__(self, run: Run, fetching: Fetching, *, full: bool = False) -> None:
         self.run = run
         self.fetching = fetching
+        self.full = full
         # Of a dry run, which cannot make them due.
-        self.changed: list[Due] = []
+        self.changed: list[int] = []
 
     def walk_due(self) -> None:
         """Walk every list that is due, several at once; a walk that is stopped goes on at its cursor next time."""
@@ -80,27 +88,27 @@ class Walking:
     def _due_states(self) -> Iterator[ProviderState]:
         run = self.run
         scopes = run.provider.scopes(self._customer_ids() if run.provider.capabilities.lists_by_customer else ())
-        rows = ProviderState.objects.using(run.using).filter(provider=run.alias, scope__in=scopes)
-        known = {state.scope: state for state in rows}
-        new = [ProviderState(provider=run.alias, scope=scope) for scope in scopes if scope not in known]
-        if not run.dry:
-            ProviderState.objects.using(run.using).bulk_create(new, ignore_conflicts=True)
-        now = run.clock()
-        for scope in scopes:
-            state = known.get(scope) or ProviderState(provider=run.alias, scope=scope)
-            if state.next_walk_at is None or state.next_walk_at <= now:
-                yield state
+        for start in range(0, len(scopes), BATCH):
+            for state in self._states(scopes[start : start + BATCH]):
+                if self.full or state.next_walk_at is None or state.next_walk_at <= run.clock():
+                    yield state
+
+    def _states(self, scopes: Sequence[str]) -> list[ProviderState]:
+        """Return the states of lists, made on first use."""
+        rows = ProviderState.objects.using(self.run.using)
+        known = {state.scope: state for state in rows.filter(provider=self.run.alias, scope__in=scopes)}
+        new = [ProviderState(provider=self.run.alias, scope=scope) for scope in scopes if scope not in known]
+        if not self.run.dry:
+            rows.bulk_create(new, ignore_conflicts=True)
+        return [*known.values(), *new]
 
     def _customer_ids(self) -> list[str]:
-        rows = self._living().exclude(customer_id="").order_by("customer_id")
+        rows = (
+            living_tickets(self.run.alias, self.run.provider.capabilities, using=self.run.using)
+            .exclude(customer_id="")
+            .order_by("customer_id")
+        )
         return list(rows.values_list("customer_id", flat=True).distinct())
-
-    def _living(self) -> QuerySet[Ticket]:
-        """Return the tickets in which news can still come in."""
-        capabilities = self.run.provider.capabilities
-        ends = [*capabilities.final_statuses, *capabilities.settled_statuses]
-        rows = Ticket.objects.using(self.run.using).of(self.run.alias).filter(remote_id__isnull=False)
-        return rows.exclude(status__in=ends)
 
     def _begin(self, state: ProviderState) -> Walk:
         now = self.run.clock()
@@ -117,6 +125,8 @@ class Walking:
         try:
             with providers[self.run.alias] as provider, total_deadline(provider.deadline_of("list")):
                 page = provider.list_changed(walk.state.scope, walk.cursor)
+            if not isinstance(page, Page):
+                raise TypeError("not a Page")
         except Exception as error:  # counted and named where it is taken
             return partial(self._fail, walk, error)
         return partial(self._take, walk, page)
@@ -155,14 +165,14 @@ class Walking:
         records = {record.remote_id: record for record in page.records if record.remote_id}
         self.run.counts.listed += len(records)
         stored = self._stored(list(records))
-        changed = [row.due for row in stored.values() if _is_news(row, records[row.due.remote_id])]
-        walk.seen.extend(row.due.pk for row in stored.values())
+        changed = [row.pk for row in stored.values() if _is_news(row, records[row.remote_id])]
+        walk.seen.extend(row.pk for row in stored.values())
         self.run.counts.hinted += len(changed)
         if self.run.dry:
             self.changed += changed
         else:
             with transaction.atomic(using=self.run.using):
-                self._hint([due.pk for due in changed])
+                self._hint(changed)
                 self._save_cursor(walk, is_last=is_last)
         self._look_at_strangers(walk, [record for name, record in records.items() if name not in stored])
         if is_last and walk.is_whole and not self.run.dry:
@@ -170,9 +180,7 @@ class Walking:
 
     def _stored(self, remote_ids: list[str]) -> dict[str, Listed]:
         rows = Ticket.objects.using(self.run.using).of(self.run.alias).filter(remote_id__in=remote_ids)
-        columns = ("remote_updated_at", "remote_status", *COLUMNS)
-        listed = (Listed(row[0], row[1], Due(*row[2:])) for row in rows.values_list(*columns))
-        return {row.due.remote_id: row for row in listed}
+        return {row[1]: Listed(*row) for row in rows.values_list(*COMPARED)}
 
     def _hint(self, pks: list[int]) -> None:
         if pks:
@@ -226,22 +234,22 @@ class Walking:
     def _expected(self, walk: Walk) -> Iterator[int]:
         """Yield the tickets that the list should have shown: at the vendor since before the walk began."""
         began = moment_of(walk.started_at)
-        rows = self._living().filter(Q(delivered_at__lt=began) | Q(delivered_at=None, created_at__lt=began))
-        rows = rows.filter(missing_since=None).exclude(digest=NOT_FOUND).order_by("pk")
+        rows = living_tickets(self.run.alias, self.run.provider.capabilities, using=self.run.using).filter(
+            Q(delivered_at__lt=began) | Q(delivered_at=None, created_at__lt=began)
+        )
+        rows = rows.filter(missing_since=None).exclude(digest=NOT_FOUND)
         if self.run.provider.capabilities.lists_by_customer:
             rows = rows.filter(customer_id=walk.state.scope)
-        after = 0
-        while batch := list(rows.filter(pk__gt=after).values_list("pk", flat=True)[:BATCH]):
-            yield from batch
-            after = batch[-1]
+        yield from (due.pk for due in by_key(rows))
 
 
 def _is_news(row: Listed, record: TicketRecord) -> bool:
     """Return whether a list row says that a GET would bring something."""
-    if row.due.missing_since is not None:
+    if row.missing_since is not None:
         return True
     version = cleaning.moment(record.updated_at)
     if version is not None and row.remote_updated_at is not None and version < row.remote_updated_at:
         return False
     is_newer = version is not None and version != row.remote_updated_at
-    return is_newer or (record.remote_status is not ABSENT and record.remote_status != row.remote_status)
+    status = record.remote_status
+    return is_newer or (status is not ABSENT and cleaning.text(status, STATUS_MAX) != row.remote_status)

@@ -1,0 +1,48 @@
+from __future__ import annotations
+
+import json
+import sys
+from argparse import ArgumentParser
+from typing import Any
+
+from django.core.management.base import BaseCommand
+from django.db import DEFAULT_DB_ALIAS
+
+from django_support_tickets.management.doctor import Report, examine
+from django_support_tickets.management.probing import Level
+
+
+class Command(BaseCommand):
+    """Say in one screen whether all is well."""
+
+    help = (
+        "Ask the vendors, the storage and the database whether all is well, and show the backlog of every account. "
+        "Nothing is sent, fetched or changed. Exit code 0: all is well; 1: something needs a look."
+    )
+    # What they find wrong is part of the report.
+    requires_system_checks: list[str] = []
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("--json", action="store_true", help="Print one JSON object.")
+        parser.add_argument(
+            "--webhook-url",
+            action="append",
+            default=[],
+            metavar="URL",
+            help="Address of an account's webhooks as the vendor knows it, to be tried from here; may be repeated.",
+        )
+        parser.add_argument("--database", default=DEFAULT_DB_ALIAS, help="Database to use (default).")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        report = examine(using=options["database"], webhook_urls=options["webhook_url"])
+        if options["json"]:
+            self.stdout.write(json.dumps(report.as_dict()))
+        else:
+            self._show(report)
+        if not report.is_well:
+            sys.exit(1)
+
+    def _show(self, report: Report) -> None:
+        styles = {str(Level.WARN): self.style.WARNING, str(Level.FAIL): self.style.ERROR}
+        for line in report.lines():
+            self.stdout.write(line, styles.get(line.partition(" ")[0]))

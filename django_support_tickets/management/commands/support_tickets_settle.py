@@ -1,0 +1,69 @@
+from __future__ import annotations
+
+import uuid
+from argparse import ArgumentParser
+from typing import Any
+
+from django.core.exceptions import ValidationError
+from django.core.management.base import BaseCommand, CommandError
+from django.db import DEFAULT_DB_ALIAS
+from django.db.models import Q
+
+from django_support_tickets.models import Attachment, Comment, Delivery, Submission, Ticket, TicketEvent
+from django_support_tickets.outbox.decisions import known_remote_id, settle
+
+
+class Command(BaseCommand):
+    """Settle what is uncertain: a person has looked at the vendor and knows."""
+
+    help = "Settle an uncertain ticket, comment, file or closing. Without a key: list all that is uncertain."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("key", nargs="?", type=uuid.UUID, help="Key of the ticket, comment or file.")
+        answer = parser.add_mutually_exclusive_group()
+        answer.add_argument("--exists", metavar="REMOTE_ID", help="The vendor has it, under this id.")
+        answer.add_argument("--send-again", action="store_true", help="The vendor has not got it: send it again.")
+        parser.add_argument("--database", default=DEFAULT_DB_ALIAS, help="Database alias (default: default).")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        key, using = options["key"], options["database"]
+        exists, send_again = options["exists"], options["send_again"]
+        if key is None:
+            if exists is not None or send_again:
+                raise CommandError("Name the key of what is to be settled.")
+            self.list_uncertain(using)
+            return
+        if exists is None and not send_again:
+            raise CommandError("Say --exists REMOTE_ID or --send-again.")
+        item = self.find(key, using)
+        try:
+            settle(item, exists=exists, send_again=send_again, source=TicketEvent.Source.COMMAND)
+        except ValidationError as error:
+            raise CommandError(" ".join(error.messages)) from None
+        self.stdout.write(f"{key}: {'will be sent again' if send_again else f'exists as {exists}'}")
+
+    def find(self, key: uuid.UUID, using: str) -> Submission:
+        """Return the ticket, comment or file of this key."""
+        for model in (Ticket, Comment, Attachment):
+            item: Submission | None = model._base_manager.using(using).filter(key=key).first()
+            if item is not None:
+                return item
+        raise CommandError(f"No ticket, comment or file has the key {key}.")
+
+    def list_uncertain(self, using: str) -> None:
+        """Print a line for each: key, account, what it is, and the remote id that a late answer has named."""
+        tickets = Ticket.objects.using(using).filter(
+            Q(delivery=Delivery.UNCERTAIN) | Q(delivery=Delivery.DELIVERED, close_delivery=Delivery.UNCERTAIN)
+        )
+        for ticket in tickets.order_by("created_at"):
+            what = "ticket" if ticket.delivery == Delivery.UNCERTAIN else f"closing of {ticket.remote_id}"
+            self.print_line(ticket, ticket.provider, what)
+        for model, what in ((Comment, "comment"), (Attachment, "file")):
+            rows = model._base_manager.using(using).filter(delivery=Delivery.UNCERTAIN).select_related("ticket")
+            for item in rows.order_by("created_at"):
+                self.print_line(item, item.ticket.provider, f"{what} of {item.ticket.remote_id}")
+
+    def print_line(self, item: Submission, alias: str, what: str) -> None:
+        remote_id = known_remote_id(item)
+        hint = f" (a late answer named {remote_id})" if remote_id else ""
+        self.stdout.write(f"{item.key} {alias} {what}{hint}")

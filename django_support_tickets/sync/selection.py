@@ -1,0 +1,65 @@
+"""Which tickets are to be fetched; read by keyset, so that memory does not grow with their number."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import cast
+
+from django.db.models import Q, QuerySet
+
+from django_support_tickets.models import Ticket, epoch_now, moment_of
+from django_support_tickets.records import Capabilities
+
+BATCH = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Due:
+    """A ticket to fetch, as it was read; fields in the order of COLUMNS."""
+
+    pk: int
+    remote_id: str
+    customer_id: str
+    key: object
+    next_poll_at: datetime | None
+    synced_at: datetime | None
+    missing_since: datetime | None
+    created_at: datetime
+    digest: str
+
+    @property
+    def name(self) -> str:
+        return f"ticket {self.key}"
+
+
+COLUMNS = tuple(Due.__dataclass_fields__)
+
+
+def database_time(using: str) -> datetime:
+    """Return the database's clock as this project's datetimes are."""
+    return cast("datetime", moment_of(epoch_now(using)))
+
+
+def living_tickets(alias: str, capabilities: Capabilities, *, using: str) -> QuerySet[Ticket]:
+    """Return the tickets of an account that are at the vendor and in which news can still come in."""
+    ends = [*capabilities.final_statuses, *capabilities.settled_statuses]
+    return Ticket.objects.using(using).of(alias).filter(remote_id__isnull=False).exclude(status__in=ends)
+
+
+def oldest_first(rows: QuerySet[Ticket]) -> Iterator[Due]:
+    """Yield tickets in the order in which they became due."""
+    rows, after = rows.order_by("next_poll_at", "pk"), Q()
+    while batch := [Due(*row) for row in rows.filter(after).values_list(*COLUMNS)[:BATCH]]:
+        yield from batch
+        last = batch[-1]
+        after = Q(next_poll_at__gt=last.next_poll_at) | Q(next_poll_at=last.next_poll_at, pk__gt=last.pk)
+
+
+def by_key(rows: QuerySet[Ticket]) -> Iterator[Due]:
+    """Yield tickets in the order of their keys."""
+    rows, after = rows.order_by("pk"), 0
+    while batch := [Due(*row) for row in rows.filter(pk__gt=after).values_list(*COLUMNS)[:BATCH]]:
+        yield from batch
+        after = batch[-1].pk

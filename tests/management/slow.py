@@ -1,0 +1,49 @@
+"""A process with a vendor of its own: `python -m tests.management.slow [sync_tickets arguments]`."""
+
+from __future__ import annotations
+
+import sys
+import time
+
+import django
+from django.apps import apps
+from django.core.management import call_command, execute_from_command_line
+from django.utils import timezone
+
+from django_support_tickets.providers import Provider
+from django_support_tickets.records import Status, TicketDraft, TicketRecord, TicketRef
+
+
+class SlowProvider(Provider):
+    """Answer at once, or never where the remote id says so."""
+
+    def get(self, ref: TicketRef) -> TicketRecord:
+        if ref.remote_id == "hang":
+            hang()
+        return TicketRecord(remote_id=ref.remote_id, status=Status.OPEN)
+
+    def create(self, draft: TicketDraft) -> TicketRecord:
+        hang()
+        raise NotImplementedError
+
+
+def hang() -> None:
+    print("hanging", flush=True)  # noqa: T201 -- the test waits for it
+    time.sleep(60)
+
+
+def main(args: list[str]) -> None:
+    """Make a ticket that is due, and run sync_tickets; with --hang-get or --hang-create the vendor never answers."""
+    django.setup()
+    call_command("migrate", verbosity=0)
+    model = apps.get_model("support_tickets", "Ticket")
+    ticket = model(provider="desk", subject="S", description="D")
+    if "--hang-create" not in args:
+        ticket.remote_id = "hang" if "--hang-get" in args else "R-1"
+        ticket.delivery, ticket.next_poll_at = "delivered", timezone.now()
+    model.objects.bulk_create([ticket])
+    execute_from_command_line(["manage.py", "sync_tickets", *(arg for arg in args if not arg.startswith("--hang"))])
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

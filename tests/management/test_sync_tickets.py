@@ -1,0 +1,278 @@
+from __future__ import annotations
+
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.core.management import CommandError, call_command
+
+from django_support_tickets.exceptions import AccessDenied, NotSent
+from django_support_tickets.management.progress import Progress
+from django_support_tickets.models import Comment, ProviderState, epoch_now
+from django_support_tickets.records import CommentRecord, Status, TicketRecord
+from django_support_tickets.sync.lock import RunLock
+from tests.sync.conftest import configure, desk, ticket
+
+__all__ = ["configure", "desk", "ticket"]
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def record(remote_id: str = "R-1", **values: Any) -> TicketRecord:
+    return TicketRecord(remote_id=remote_id, **{"status": Status.OPEN, **values})
+
+
+def run(*args: str, **options: Any) -> tuple[str, str, int]:
+    """Return what the command writes to stdout and stderr, and its exit code."""
+    out, err = io.StringIO(), io.StringIO()
+    try:
+        call_command("sync_tickets", *args, stdout=out, stderr=err, **options)
+    except CommandError as error:
+        return out.getvalue(), err.getvalue() + str(error), error.returncode
+    return out.getvalue(), err.getvalue(), 0
+
+
+@pytest.mark.django_db
+class TestOneRound:
+    def test_one_line_per_account(self, desk, ticket):
+        ticket()
+        desk.tickets["R-1"] = record(comments=(CommentRecord(remote_id="c1", body="x"),))
+        assert run() == ("desk: 1 fetched, 1 changed, 1 new comments\n", "", 0)
+        assert run("desk") == ("desk: nothing to do\n", "", 0)
+
+    def test_failures_are_named(self, desk, ticket):
+        one = ticket()
+        desk.script = [NotSent("no connection could be made", alias="desk", operation="get", reason="secret")]
+        out, _, code = run("--pull-only")
+        assert out == f"desk: 1 failed\n  failed: ticket {one.key}: no connection could be made\n"
+        assert code == 0
+
+    def test_an_unknown_alias_is_answered_with_the_known_ones(self, desk):
+        out, err, code = run("nope")
+        assert (out, code) == ("", 1)
+        assert err == "There is no account 'nope'; SUPPORT_TICKETS_PROVIDERS has: desk."
+
+    def test_an_account_that_cannot_be_used_is_named(self, settings):
+        settings.SUPPORT_TICKETS_PROVIDERS = {"bad": {"BACKEND": "nowhere.Provider"}}
+        _, err, code = run()
+        assert "'bad'" in err and code == 1
+
+    @pytest.mark.parametrize("workers", ["0", "x", "-1"])
+    def test_workers_are_a_number(self, desk, workers):
+        with pytest.raises(CommandError, match="workers"):
+            call_command("sync_tickets", "--workers", workers)
+
+    def test_sides(self, desk, ticket):
+        ticket()
+        desk.tickets["R-1"] = record()
+        assert run("--push-only")[0] == "desk: nothing to do\n"
+        assert run("--pull-only")[0] == "desk: 1 fetched, 1 changed\n"
+        with pytest.raises(CommandError, match="not allowed with"):
+            call_command("sync_tickets", "--push-only", "--pull-only")
+
+    def test_json(self, desk, ticket):
+        ticket()
+        desk.tickets["R-1"] = record()
+        result = json.loads(run("--json")[0])
+        assert result["account"] == "desk" and result["needs_a_person"] == []
+        assert result["pull"]["fetched"] == 1 and result["push"]["delivered"] == 0
+
+    def test_quiet(self, desk, ticket):
+        ticket()
+        assert run(verbosity=0)[:2] == ("", "")
+
+    def test_dry_run_shows_the_differences_and_writes_nothing(self, desk, ticket):
+        one = ticket(remote_status="new", reference="SUP-1")
+        own = ticket(None, delivery="queued", next_poll_at=None)
+        desk.tickets["R-1"] = record(
+            remote_status="open", resolution="Secret", comments=(CommentRecord(remote_id="c1", body="Secret"),)
+        )
+        out, _, code = run("--dry-run")
+        assert out == (
+            "desk SUP-1: status: pending -> open, remote_status: new -> open, resolution changed, +1 comments\n"
+            "desk: would send 1; 1 fetched, 1 changed, 1 new comments\n"
+        )
+        one.refresh_from_db()
+        own.refresh_from_db()
+        assert (one.status, own.delivery, code) == ("pending", "queued", 0)
+        assert not Comment.objects.exists() and not ProviderState.objects.exists()
+
+    def test_full(self, desk, ticket):
+        ticket(next_poll_at=None)
+        desk.tickets["R-1"] = record()
+        assert "1 fetched" in run("--full")[0]
+
+
+@pytest.mark.django_db
+@pytest.mark.fault(95)
+class TestExitCodes:
+    def test_a_pull_that_is_running(self, desk, ticket):
+        ticket()
+        with RunLock("desk", using="default"):
+            out, err, code = run()
+        assert (out, code) == ("desk: another pull is already running\n", 75)
+        assert err == "A pull is already running: desk."
+        assert desk.asked == []
+
+    @pytest.mark.parametrize("values", [{"delivery": "uncertain"}, {"close_delivery": "uncertain"}])
+    def test_an_uncertain_ticket_needs_a_person(self, desk, ticket, values):
+        ticket(next_poll_at=None, **values)
+        out, err, code = run()
+        assert "needs a person: 1 uncertain" in out and "support_tickets_settle" in out
+        assert (err, code) == ("Needs a person: desk.", 1)
+
+    def test_an_uncertain_comment_needs_a_person(self, desk, ticket):
+        Comment.objects.bulk_create([Comment(ticket=ticket(next_poll_at=None), body="x", delivery="uncertain")])
+        assert run()[2] == 1
+
+    def test_a_refused_account_needs_a_person_until_it_is_accepted(self, desk, ticket):
+        ticket()
+        desk.script = [AccessDenied("the vendor refuses this account", alias="desk", operation="get", status=401)]
+        desk.tickets["R-1"] = record()
+        out, _, code = run("--pull-only")
+        assert "ended early: desk get: the vendor refuses this account (status 401)" in out and code == 1
+        assert run("--pull-only")[2] == 1 and run("--push-only")[2] == 1
+        ProviderState.objects.update(paused_until=epoch_now("default") - 1)
+        assert run("--pull-only")[2] == 0
+
+    def test_the_brake_needs_a_person(self, desk, ticket):
+        for number in range(20):
+            ticket(f"R-{number}", digest="not found")
+        out, _, code = run("--pull-only")
+        assert "20 tickets are not to be found" in out and code == 1
+
+    def test_a_person_comes_before_a_pull_that_is_running(self, desk, ticket):
+        ticket(delivery="uncertain")
+        with RunLock("desk", using="default"):
+            assert run()[2] == 1
+
+    def test_watch_is_not_for_one_round(self, desk):
+        assert run("--watch", "--full")[2] == 1
+
+
+class TestProgress:
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    def test_a_bar_on_a_terminal(self):
+        stream = self.Terminal()
+        bar = Progress(stream, "desk")
+        bar(5, 10)
+        assert stream.getvalue() == "\rdesk [###############---------------] 5/10\x1b[K"
+        bar.clear()
+        assert stream.getvalue().endswith("\r\x1b[K")
+        before = stream.getvalue()
+        bar(6, 10)  # too soon
+        assert stream.getvalue() == before
+
+    def test_a_count_where_the_whole_is_not_known(self):
+        stream = self.Terminal()
+        Progress(stream, "desk")(7)
+        assert stream.getvalue() == "\rdesk 7\x1b[K"
+
+    def test_now_and_then_a_line_elsewhere(self):
+        stream = io.StringIO()
+        bar = Progress(stream, "desk")
+        bar(1, 10)
+        assert stream.getvalue() == ""
+        bar._shown_at -= 60
+        bar(2, 10)
+        assert stream.getvalue() == "desk 2/10\n"
+
+    def test_a_terminal_that_has_gone(self):
+        stream = self.Terminal()
+        stream.close()
+        bar = Progress(stream, "desk")
+        bar(1, 10)
+        bar.clear()
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> dict[str, str]:
+    """The environment of a process with its own database and a vendor that answers slowly."""
+    (tmp_path / "site_settings.py").write_text(
+        "from tests.settings import *\n"
+        f"DATABASES = {{'default': {{'ENGINE': 'django.db.backends.sqlite3', 'NAME': {str(tmp_path / 'db')!r},"
+        " 'OPTIONS': {'transaction_mode': 'IMMEDIATE'}}}\n"
+        "SUPPORT_TICKETS_PROVIDERS = {'desk': {'BACKEND': 'tests.management.slow.SlowProvider'}}\n"
+        "INSTALLED_APPS = ['django.contrib.auth', 'django.contrib.contenttypes', 'django_support_tickets']\n"
+        "ROOT_URLCONF = __name__\n"
+        "urlpatterns = []\n"
+    )
+    return {**os.environ, "DJANGO_SETTINGS_MODULE": "site_settings", "PYTHONPATH": f"{tmp_path}:{ROOT}"}
+
+
+@pytest.fixture
+def start(site: dict[str, str]) -> Iterator[Callable[..., subprocess.Popen[str]]]:
+    """Start sync_tickets with arguments as a process of its own."""
+    started: list[subprocess.Popen[str]] = []
+
+    def start(*args: str) -> subprocess.Popen[str]:
+        command = [sys.executable, "-W", "ignore", "-m", "tests.management.slow", *args]
+        process = subprocess.Popen(command, env=site, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        started.append(process)
+        return process
+
+    yield start
+    for process in started:
+        with process:
+            process.kill()
+
+
+def wait_for(process: subprocess.Popen[str], line: str) -> None:
+    assert process.stdout is not None
+    for said in process.stdout:
+        if line in said:
+            return
+    raise AssertionError(process.stderr and process.stderr.read())
+
+
+@pytest.mark.fault(95)
+class TestProcess:
+    @pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])
+    def test_watch_sends_and_fetches_until_it_is_told_to_end(self, start, signum):
+        process = start("--watch", "--json")
+        wait_for(process, '"fetched": 1')
+        started = time.monotonic()
+        process.send_signal(signum)
+        _, err = process.communicate(timeout=10)
+        assert (process.returncode, err) == (0, "")
+        assert time.monotonic() - started < 5
+
+    @pytest.mark.parametrize("call", ["get", "create"])
+    def test_a_vendor_that_does_not_answer_cannot_keep_it(self, start, call):
+        process = start("--watch", f"--hang-{call}", "--json")
+        wait_for(process, "hanging")
+        started = time.monotonic()
+        process.send_signal(signal.SIGTERM)
+        _, err = process.communicate(timeout=20)
+        assert time.monotonic() - started < 5
+        assert "Traceback" not in err and process.returncode in (0, 130)
+
+    def test_a_second_interrupt_ends_at_once(self, start):
+        process = start("--pull-only", "--hang-get", "--json")
+        wait_for(process, "hanging")
+        process.send_signal(signal.SIGINT)
+        time.sleep(0.3)
+        started = time.monotonic()
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=10)
+        assert time.monotonic() - started < 1.5
+        assert process.returncode == 130 and "Traceback" not in err
+
+    def test_a_reader_that_has_gone_is_no_error(self, site):
+        reader, writer = os.pipe()
+        os.close(reader)
+        command = [sys.executable, "-W", "ignore", "-m", "tests.management.slow"]
+        done = subprocess.run(command, env=site, stdout=writer, stderr=subprocess.PIPE, text=True, timeout=20)
+        os.close(writer)
+        assert (done.returncode, done.stderr) == (0, "")

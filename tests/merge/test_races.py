@@ -1,0 +1,95 @@
+from __future__ import annotations
+
+import random
+import threading
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from django.db import connections
+
+from django_support_tickets.merge import Fetched, MergeCounts, merge
+from django_support_tickets.models import Comment, Ticket, epoch_now
+from django_support_tickets.records import CommentRecord, Status, TicketRecord
+
+# An SQLite database in memory is one for all threads and locks whole tables; in a file it takes part.
+pytestmark = [
+    pytest.mark.django_db(transaction=True),
+    pytest.mark.skipif(
+        "connection.vendor == 'sqlite' and connection.is_in_memory_db()", reason="needs two real connections"
+    ),
+]
+
+T0 = datetime(2026, 3, 1, tzinfo=UTC)
+STATUSES = [Status.OPEN, Status.IN_PROGRESS, Status.WAITING, Status.RESOLVED]
+
+
+def at_once(*jobs: Callable[[], Any]) -> list[Any]:
+    """Run each job in a thread with a connection of its own, all let go at the same moment."""
+    gate, results = threading.Barrier(len(jobs)), [None] * len(jobs)
+
+    def run(number: int) -> None:
+        try:
+            connections["default"].ensure_connection()
+            gate.wait(10)
+            results[number] = jobs[number]()
+        except Exception as error:
+            results[number] = error  # type: ignore[call-overload]
+        finally:
+            connections.close_all()
+
+    threads = [threading.Thread(target=run, args=(number,)) for number in range(len(jobs))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    return results
+
+
+def state(number: int, version: int, *, versioned: bool) -> TicketRecord:
+    return TicketRecord(
+        remote_id=f"R-{number}",
+        status=STATUSES[version],
+        updated_at=T0 + timedelta(seconds=version) if versioned else None,
+        comments=tuple(CommentRecord(remote_id=f"c{one}", body=f"Comment {one}") for one in range(version + 1)),
+    )
+
+
+@pytest.mark.race
+@pytest.mark.fault(46, 90, 91)
+@pytest.mark.parametrize("versioned", [True, False])
+def test_merges_of_different_states_at_once_end_in_the_newest(desk, ticket, versioned):
+    random.seed(7)
+    for _ in range(6):
+        Ticket.objects.all().delete()
+        for number in range(25):
+            ticket(f"R-{number}")
+        started = epoch_now("default")
+        jobs = []
+        for version in random.sample(range(4), 4):
+            numbers = random.sample(range(25), 25)
+            fetched = [Fetched(state(number, version, versioned=versioned), started + version) for number in numbers]
+            jobs.append(lambda fetched=fetched: merge("desk", fetched))
+        results = at_once(*jobs)
+        assert all(isinstance(one, MergeCounts) and one.failed == 0 for one in results), results
+        assert set(Ticket.objects.values_list("status", flat=True)) == {"resolved"}
+        assert Comment.objects.count() == 25 * 4
+
+
+@pytest.mark.race
+@pytest.mark.fault(46)
+def test_a_merge_and_a_hint_at_once_lose_no_hint(desk, ticket):
+    for _ in range(10):
+        Ticket.objects.all().delete()
+        ticket("R-1")
+        due_at = Ticket.objects.get().next_poll_at
+        started = epoch_now("default")
+        record = state(1, 0, versioned=True)
+
+        def hint() -> None:
+            Ticket.objects.update(next_poll_at=due_at + timedelta(milliseconds=1))
+
+        fetched = Fetched(record, started, due_at)
+        at_once(hint, lambda fetched=fetched: merge("desk", [fetched]))
+        assert Ticket.objects.get().next_poll_at == due_at + timedelta(milliseconds=1)
