@@ -1,0 +1,241 @@
+"""Copies, replays and floods."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sqlite3
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.db import OperationalError, connection
+from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
+
+from django_support_tickets.models import ProviderState, Ticket, WebhookDelivery
+from django_support_tickets.webhooks import SHORTEST_INTERVAL, Refusals
+from tests.webhooks import cases, served
+from tests.webhooks.cases import (
+    MOOV_HEADERS,
+    MOOV_ID,
+    RIPIO_BODY,
+    RIPIO_HEADERS,
+    RIPIO_ID,
+    RIPIO_SIGNATURE,
+    deliver,
+    is_due,
+    moov_event,
+    moov_signed,
+    ripio_event,
+    ripio_signed,
+)
+
+COPIES_AT_ONCE = 50
+
+
+def not_due(ticket: Ticket) -> None:
+    """Let it be as after the fetch that a hint led to, an hour ago."""
+    times = {"next_poll_at": timezone.now() + timedelta(hours=1), "synced_at": timezone.now() - timedelta(hours=1)}
+    Ticket.objects.filter(pk=ticket.pk).update(**times)
+
+
+@pytest.mark.django_db
+class TestCopies:
+    @pytest.mark.fault(54, 55)
+    def test_of_ripios_event_do_nothing_whatever_came_with_them(self) -> None:
+        ticket = cases.ticket("ripio", RIPIO_ID)
+        assert deliver("ripio", RIPIO_HEADERS, RIPIO_BODY).status_code == 200
+        not_due(ticket)
+        for headers in (RIPIO_HEADERS, {"X-Wh-Signature-256": RIPIO_SIGNATURE[7:]}, {**RIPIO_HEADERS, "X-Id": "2"}):
+            assert deliver("ripio", headers, RIPIO_BODY).status_code == 200
+        assert WebhookDelivery.objects.count() == 1
+        assert not is_due(ticket)
+
+    @pytest.mark.fault(54)
+    def test_a_late_one_is_a_hint_like_any_other(self) -> None:
+        ticket = cases.ticket("ripio", RIPIO_ID)
+        long_ago = ripio_event(issueDatetime="2019-01-01T00:00:00Z")
+        assert deliver("ripio", *ripio_signed(long_ago)).status_code == 200
+        assert is_due(ticket)
+
+    @pytest.mark.fault(53)
+    def test_captured_headers_of_moov_are_good_once(self) -> None:
+        ticket = cases.ticket("moov", MOOV_ID, customer_id="acct-1")
+        victim = cases.ticket("moov", "another-ticket", customer_id="acct-1")
+        assert deliver("moov", MOOV_HEADERS, moov_event()).status_code == 200
+        not_due(ticket)
+        for forged in (moov_event(), moov_event("another-ticket"), moov_event("unknown"), b'{"type":"event.test"}'):
+            assert deliver("moov", MOOV_HEADERS, forged).status_code == 200
+        assert WebhookDelivery.objects.count() == 1
+        assert not is_due(ticket)
+        assert not is_due(victim)
+
+    @pytest.mark.fault(53, 64)
+    def test_an_event_of_another_account_is_not_about_this_ticket(self) -> None:
+        ours = cases.ticket("moov", MOOV_ID, customer_id="acct-1")
+        assert deliver("moov", *moov_signed(moov_event(account="acct-2"))).status_code == 200
+        assert not is_due(ours)
+        assert deliver("moov", *moov_signed(moov_event(account="acct-1"))).status_code == 200
+        assert is_due(ours)
+
+    @pytest.mark.fault(64)
+    def test_a_ticket_whose_customer_is_unknown_takes_any(self) -> None:
+        ticket = cases.ticket("moov", MOOV_ID, customer_id="")
+        assert deliver("moov", *moov_signed(moov_event(account="acct-2"))).status_code == 200
+        assert is_due(ticket)
+
+    @pytest.mark.fault(53)
+    def test_unknown_ids_are_remembered_and_nothing_more(self) -> None:
+        for number in range(20):
+            deliver("moov", *moov_signed(moov_event(f"ticket-{number}")))
+        assert WebhookDelivery.objects.count() == 20
+        assert not Ticket.objects.exists()
+
+
+class TestAtOnce:
+    @pytest.mark.race
+    @pytest.mark.fault(23, 56, 60)
+    def test_copies_have_one_effect(self, tmp_path: Path) -> None:
+        """`F5`, on SQLite with the tickets in a database of their own and ATOMIC_REQUESTS on both."""
+        file = tmp_path / "tickets.sqlite3"
+        with served.server(str(file)) as port:
+            assert send_copies(port, COPIES_AT_ONCE) == {200: COPIES_AT_ONCE}
+        with contextlib.closing(sqlite3.connect(file)) as rows:
+            assert rows.execute("SELECT COUNT(*) FROM support_tickets_webhookdelivery").fetchone() == (1,)
+            due = "SELECT COUNT(*) FROM support_tickets_ticket WHERE next_poll_at < datetime('now', '+1 second')"
+            assert rows.execute(due).fetchone() == (1,)
+
+    @pytest.mark.race
+    @pytest.mark.services
+    @pytest.mark.fault(56, 91)
+    def test_a_thousand_copies_on_postgresql(self) -> None:
+        psycopg = pytest.importorskip("psycopg")
+        with postgresql_database(psycopg) as connect, served.server(connect.name) as port:
+            for _ in range(1000 // COPIES_AT_ONCE):
+                assert send_copies(port, COPIES_AT_ONCE) == {200: COPIES_AT_ONCE}
+            with connect() as rows:
+                assert rows.execute("SELECT COUNT(*) FROM support_tickets_webhookdelivery").fetchone() == (1,)
+                due = "SELECT COUNT(*) FROM support_tickets_ticket WHERE next_poll_at <= now()"
+                assert rows.execute(due).fetchone() == (1,)
+
+
+def send_copies(port: int, count: int) -> dict[int, int]:
+    """Send the same webhook from `count` threads at once; return how often each status came."""
+    start = threading.Barrier(count)
+
+    def send(number: int) -> int:
+        start.wait()
+        return served.post(port, cases.address("ripio"), RIPIO_HEADERS, RIPIO_BODY)
+
+    with ThreadPoolExecutor(count) as pool:
+        statuses = list(pool.map(send, range(count)))
+    return {status: statuses.count(status) for status in statuses}
+
+
+class Connect:
+    """Open a connection to one database of the PostgreSQL server."""
+
+    def __init__(self, psycopg: Any, name: str) -> None:
+        self.psycopg = psycopg
+        self.name = name
+
+    def __call__(self) -> Any:
+        host, user = os.environ.get("PGHOST", "127.0.0.1"), os.environ.get("PGUSER", "postgres")
+        return self.psycopg.connect(dbname=self.name, host=host, user=user, autocommit=True)
+
+
+@contextlib.contextmanager
+def postgresql_database(psycopg: Any) -> Iterator[Connect]:
+    name = f"webhooks_{uuid.uuid4().hex[:8]}"
+    with Connect(psycopg, "postgres")() as server:
+        server.execute(f'CREATE DATABASE "{name}"')
+        try:
+            yield Connect(psycopg, name)
+        finally:
+            server.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
+
+
+@pytest.mark.django_db
+class TestValidFlood:
+    @pytest.mark.fault(67)
+    def test_a_ticket_is_fetched_once_in_an_interval(self) -> None:
+        fetched_at = timezone.now()
+        ticket = cases.ticket("ripio", RIPIO_ID, synced_at=fetched_at)
+        for _ in range(200):
+            deliver("ripio", *ripio_signed(ripio_event()))
+        ticket.refresh_from_db()
+        assert ticket.next_poll_at is not None
+        assert fetched_at + SHORTEST_INTERVAL <= ticket.next_poll_at <= timezone.now() + SHORTEST_INTERVAL
+        assert WebhookDelivery.objects.count() == 200
+
+    @pytest.mark.fault(67)
+    def test_the_news_is_not_lost_while_the_flood_goes_on(self) -> None:
+        """Each webhook may put the fetch off by what is left of the interval, and by no more."""
+        ticket = cases.ticket("ripio", RIPIO_ID, synced_at=timezone.now())
+        deliver("ripio", *ripio_signed(ripio_event()))
+        Ticket.objects.update(synced_at=timezone.now() - SHORTEST_INTERVAL)
+        deliver("ripio", *ripio_signed(ripio_event()))
+        assert is_due(ticket)
+
+
+@pytest.mark.django_db
+class TestForgedFlood:
+    @pytest.mark.fault(67)
+    def test_nothing_is_stored_and_it_is_counted_by_few_writes(self, caplog: Any) -> None:
+        with CaptureQueriesContext(connection) as captured:
+            for _ in range(300):
+                assert deliver("ripio", {"X-Wh-Signature-256": "0" * 64}, b"forged").status_code == 401
+        seconds = sum(
+            len(query["sql"]) > 0 and query["sql"].startswith("UPDATE") for query in captured.captured_queries
+        )
+        assert seconds <= 2
+        assert len(caplog.records) <= 2
+        assert not WebhookDelivery.objects.exists()
+        time.sleep(1.01)
+        deliver("ripio", RIPIO_HEADERS, RIPIO_BODY)
+        assert ProviderState.objects.get(provider="ripio", scope="").webhooks_refused == 300
+        assert "the signature is missing or wrong" in caplog.text
+
+    def test_accounts_are_counted_apart(self) -> None:
+        for alias in ("ripio", "moov"):
+            deliver(alias, {}, b"forged")
+        assert dict(ProviderState.objects.values_list("provider", "webhooks_refused")) == {"ripio": 1, "moov": 1}
+
+    def test_an_account_without_webhooks_is_not_counted(self) -> None:
+        deliver("nobody", {}, b"forged")
+        assert not ProviderState.objects.exists()
+
+    @pytest.mark.fault(93)
+    def test_a_database_that_is_down_changes_no_refusal(self, caplog: Any) -> None:
+        def fail(execute: Callable[..., Any], sql: str, *details: Any) -> Any:
+            if "providerstate" in sql:
+                raise OperationalError("SENSITIVE")
+            return execute(sql, *details)
+
+        with connection.execute_wrapper(fail):
+            assert deliver("ripio", {}, b"forged").status_code == 401
+        assert "refusals not counted: OperationalError" in caplog.text
+        assert "SENSITIVE" not in caplog.text
+
+    def test_what_was_not_written_waits(self) -> None:
+        refusals = Refusals(every=0.05)
+        assert refusals.take("a") == (0, "")
+        refusals.add("a", "first")
+        assert refusals.take("a") == (1, "first")
+        refusals.add("a", "second")
+        refusals.add("a", "third", count=2)
+        refusals.add("b", "other")
+        assert refusals.take("a") == (0, "")
+        assert refusals.take("b") == (1, "other")
+        time.sleep(0.06)
+        assert refusals.take("a") == (3, "third")
+        refusals.add("a", "fourth")
+        refusals.clear()
+        assert refusals.take("a") == (0, "")
