@@ -100,36 +100,40 @@ class TestDeadline:
     def test_a_drip_ends_at_the_deadline_in_body_and_in_headers(self, data: bytes) -> None:
         with (
             ScriptedServer(slowly(data, every=0.02)) as server,
-            lasting(0.3),
+            lasting(0.2),
             pytest.raises(Ambiguous, match="did not come in time"),
         ):
-            to(server, deadline=0.3).send(POST)
+            to(server, deadline=0.2).send(POST)
 
     def test_silence_ends_at_the_deadline_although_the_read_timeout_is_longer(self) -> None:
         with (
             ScriptedServer(silence) as server,
-            lasting(0.3),
+            lasting(0.2),
             pytest.raises(Ambiguous, match="did not come in time"),
         ):
-            to(server, deadline=0.3).send(POST)
+            to(server, deadline=0.2).send(POST)
 
     def test_silence_ends_at_the_read_timeout_although_the_deadline_is_longer(self) -> None:
         with (
             ScriptedServer(silence) as server,
-            lasting(0.3),
+            lasting(0.2),
             pytest.raises(Ambiguous, match="did not come in time"),
         ):
-            to(server, timeout=(5.0, 0.3)).send(POST)
+            to(server, timeout=(5.0, 0.2)).send(POST)
 
     def test_a_vendor_that_does_not_read_ends_at_the_deadline(self) -> None:
         body = BytesBody(bytes(30_000_000), "text/plain")
-        with socket.create_server(("127.0.0.1", 0)) as listener, lasting(0.3), pytest.raises(Ambiguous):
+        with socket.create_server(("127.0.0.1", 0)) as listener, lasting(0.2), pytest.raises(Ambiguous):
             address = f"http://127.0.0.1:{listener.getsockname()[1]}"
-            to(address, deadline=0.3).send(Request(operation="create", method="POST", path="", body=body))
+            to(address, deadline=0.2).send(Request(operation="create", method="POST", path="", body=body))
 
     def test_a_request_on_a_used_connection_has_its_own_deadline(self) -> None:
-        with ScriptedServer(slowly(answer(), every=0.002)) as server:
-            transport = to(server, deadline=0.3)
+        def script(sock: socket.socket, seen: Seen) -> None:
+            time.sleep(0.15)
+            sock.sendall(answer())
+
+        with ScriptedServer(script) as server:
+            transport = to(server, deadline=0.4)
             for _ in range(3):
                 transport.send(GET)
             assert server.connections == 1
@@ -140,8 +144,8 @@ class TestDeadline:
             to(server).send(request)
 
     def test_an_operation_bounds_all_its_requests_and_starts_none_that_cannot_end(self) -> None:
-        with ScriptedServer(silence) as server, lasting(0.3):
-            with total_deadline(0.3), total_deadline(60):
+        with ScriptedServer(silence) as server, lasting(0.2):
+            with total_deadline(0.2), total_deadline(60):
                 with pytest.raises(Ambiguous):
                     to(server).send(GET)
                 with pytest.raises(NotSent, match="no time is left"):
@@ -163,8 +167,12 @@ class TestDeadline:
             except Ambiguous as error:
                 errors.append(error)
 
-        with ScriptedServer(slowly(answer(b" " * 500), every=0.005)) as server, lasting(0.5):
-            transport = to(server, deadline=0.5)
+        def script(sock: socket.socket, seen: Seen) -> None:
+            sock.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 500\r\n\r\n")
+            slowly(b" " * 500, every=0.005)(sock, seen)
+
+        with ScriptedServer(script) as server, lasting(0.4):
+            transport = to(server, deadline=0.4)
             with transport.open(GET) as response:
                 thread = threading.Thread(target=read, args=(transport.chunks(GET, response, limit=1000),))
                 thread.start()
@@ -189,12 +197,12 @@ class TestNotSent:
         assert (caught.value.alias, caught.value.operation, caught.value.key) == ("desk", "create", "key-1")
 
     def test_a_host_that_accepts_no_connection_ends_at_the_connect_timeout(self) -> None:
-        with full_backlog() as port, lasting(0.3), pytest.raises(NotSent, match="no connection could be made"):
-            to(f"http://127.0.0.1:{port}", timeout=(0.3, 15.0)).send(POST)
+        with full_backlog() as port, lasting(0.2), pytest.raises(NotSent, match="no connection could be made"):
+            to(f"http://127.0.0.1:{port}", timeout=(0.2, 15.0)).send(POST)
 
     def test_a_host_that_accepts_no_connection_ends_at_the_deadline(self) -> None:
-        with full_backlog() as port, lasting(0.3), pytest.raises(NotSent):
-            to(f"http://localhost:{port}", deadline=0.3).send(POST)
+        with full_backlog() as port, lasting(0.2), pytest.raises(NotSent):
+            to(f"http://localhost:{port}", deadline=0.2).send(POST)
 
     @pytest.mark.parametrize("value", ["Bearer t\nX: y", "Bearer \N{SNOWMAN}"])
     def test_a_token_that_cannot_be_a_header(self, value: str) -> None:
@@ -260,6 +268,15 @@ class TestAmbiguous:
 
         with ScriptedServer(script) as server, pytest.raises(Ambiguous, match="lost or cut"):
             to(server).send(POST)
+
+    @pytest.mark.parametrize("end", [b"0\r\n\r\n", b"0\r\nX-Trailer: y\r\n\r\n", b"0\r\n"])
+    def test_a_chunked_answer_is_whole_with_its_last_chunk(self, end: bytes) -> None:
+        def script(sock: socket.socket, seen: Seen) -> bool:
+            sock.sendall(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n" + end)
+            return False
+
+        with ScriptedServer(script) as server:
+            assert to(server).send(POST).json() == {}
 
     def test_a_body_without_length_that_is_cut_is_no_json(self) -> None:
         def script(sock: socket.socket, seen: Seen) -> bool:
@@ -427,10 +444,10 @@ def in_threads(count: int, work: Callable[[int], Any]) -> list[Any]:
 class TestPace:
     def test_the_rate_is_shared_by_threads(self) -> None:
         with ScriptedServer() as server:
-            transport = to(server, rate=20.0)
+            transport = to(server, rate=40.0)
             started = time.monotonic()
             in_threads(5, lambda number: [transport.send(GET) for _ in range(2)])
-            assert 0.44 <= time.monotonic() - started <= 1.5
+            assert 0.22 <= time.monotonic() - started <= 1.5
             assert len(server.seen) == 10
 
     def test_a_request_whose_turn_comes_too_late_is_not_sent(self) -> None:
@@ -447,9 +464,9 @@ class TestPace:
             sock.sendall(answer())
 
         with ScriptedServer(script) as server:
-            transport = to(server, rate=2.5, deadline=0.6)
+            transport = to(server, rate=5.0, deadline=0.3)
             transport.send(GET)
-            with lasting(0.6), pytest.raises(Ambiguous):
+            with lasting(0.3), pytest.raises(Ambiguous):
                 transport.send(POST)
 
 

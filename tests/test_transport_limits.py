@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import gzip
+import http.client
+import io
 import json
 import random
 import socket
@@ -18,6 +20,7 @@ import pytest
 
 from django_support_tickets.exceptions import Ambiguous, Refused
 from django_support_tickets.transport import Answer, Request, Transport, forget_accounts, parse_json, path_id, redact
+from django_support_tickets.transport.connections import _Lines
 from tests.transport_server import ScriptedServer, Seen, answer
 
 GET = Request(operation="get", method="GET", path="tickets/1")
@@ -81,6 +84,12 @@ class TestCaps:
     def test_headers_and_chunk_sizes_have_limits(self, script: Any) -> None:
         with pytest.raises(Ambiguous, match="lost or cut"):
             send(script)
+
+    def test_a_line_read_without_a_limit_has_one(self) -> None:
+        """As urllib3 2.6 reads the size of a chunk."""
+        lines = _Lines(io.BytesIO(b"1" * 200_000))  # type: ignore[arg-type]
+        with pytest.raises(http.client.LineTooLong):
+            lines.readline()
 
     def test_interim_answers_without_end_are_bounded_by_the_deadline(self) -> None:
         with pytest.raises(Ambiguous, match="in time"):
@@ -150,6 +159,16 @@ class TestParsing:
     def test_what_is_not_strict_json_is_refused(self, content: bytes) -> None:
         with pytest.raises(ValueError, match="."):
             parse_json(content)
+
+    def test_long_numbers_are_refused_although_the_interpreter_would_read_them(self) -> None:
+        limit = sys.get_int_max_str_digits()
+        sys.set_int_max_str_digits(0)
+        try:
+            assert parse_json(b"9" * 4300) == int("9" * 4300)
+            with pytest.raises(ValueError, match="out of range"):
+                parse_json(b"9" * 4301)
+        finally:
+            sys.set_int_max_str_digits(limit)
 
     def test_what_cannot_be_stored_is_replaced_visibly(self) -> None:
         content = rb'{"a\u0000": ["\ud800", "\udfff\ud800", {"b": "\ud83d\ude00"}], "c": "\\u0000"}'

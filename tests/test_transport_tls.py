@@ -1,12 +1,13 @@
 from __future__ import annotations
 
+import socket
 from collections.abc import Iterator
 
 import pytest
 
 from django_support_tickets.exceptions import NotSent
 from django_support_tickets.transport import Request, Transport, forget_accounts, json_body
-from tests.transport_server import TLS, ScriptedServer
+from tests.transport_server import TLS, ScriptedServer, Seen
 
 AUTHORITY = str(TLS / "authority.pem")
 POST = Request(operation="create", method="POST", path="tickets", body=json_body({}))
@@ -53,6 +54,17 @@ class TestTls:
             address = server.url.replace("http:", "https:")
             with pytest.raises(NotSent):
                 Transport(alias="desk", base_url=address, timeout=(0.3, 1.0)).send(POST)
+
+    def test_a_tunnel_through_a_proxy_carries_nothing_before_the_handshake(self) -> None:
+        def script(sock: socket.socket, seen: Seen) -> bool:
+            sock.sendall(b"HTTP/1.1 200 Connection established\r\n\r\n")
+            sock.recv(1)
+            return False
+
+        with ScriptedServer(script) as proxy:
+            with pytest.raises(NotSent):
+                Transport(alias="desk", base_url="https://vendor.example", proxies={"https": proxy.url}).send(POST)
+            assert [seen.method for seen in proxy.seen] == ["CONNECT"]
 
     def test_a_missing_bundle_is_a_clear_error(self) -> None:
         with pytest.raises(NotSent):

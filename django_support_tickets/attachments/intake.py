@@ -1,150 +1,183 @@
-"""What a file must be before it is stored: asked once, when it is submitted."""
+"""What a file must be before it is stored, asked once: when it is submitted, or added to a draft."""
 
 from __future__ import annotations
 
-import hashlib
+import logging
 from collections.abc import Sequence
-from pathlib import PurePath
 from typing import Any
 
 from django.core.exceptions import ValidationError
 from django.core.files.base import File
-from django.core.files.storage import InvalidStorageError
+from django.db.models.fields.files import FieldFile
+from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
+from django_support_tickets.attachments.names import display_name, extension_of
+from django_support_tickets.attachments.rules import (
+    check_company,
+    check_content,
+    check_moment,
+    check_name,
+    check_size,
+    check_together,
+    largest,
+    require,
+    too_large,
+)
+from django_support_tickets.attachments.scanning import scan
+from django_support_tickets.attachments.signatures import content_type_of
+from django_support_tickets.attachments.storing import (
+    Measured,
+    StorageFailed,
+    TooLarge,
+    has_storage,
+    measure,
+    store,
+)
 from django_support_tickets.conf import settings
-from django_support_tickets.models import Attachment, Delivery, OutboxEntry, Ticket
-from django_support_tickets.records import AttachmentRules, clean_text
+from django_support_tickets.models import Attachment, Delivery
+from django_support_tickets.records import AttachmentRules
 
-# Ours, so that it is the same on every machine. Nothing here can run in a browser.
-CONTENT_TYPES = {
-    "avi": "video/x-msvideo",
-    "csv": "text/csv",
-    "gif": "image/gif",
-    "jpeg": "image/jpeg",
-    "jpg": "image/jpeg",
-    "log": "text/plain",
-    "mov": "video/quicktime",
-    "mp4": "video/mp4",
-    "pdf": "application/pdf",
-    "png": "image/png",
-    "txt": "text/plain",
-    "webm": "video/webm",
-    "webp": "image/webp",
-}
+__all__ = ["content_type_of", "display_name", "extension_of", "prepare_attachment", "require_storage", "validate_files"]
+
+logger = logging.getLogger(__name__)
+State = Attachment.State
 
 
 def prepare_attachment(attachment: Attachment, rules: AttachmentRules | None) -> None:
-    """Check a file against what the vendor takes, count its bytes and hash; raise ValidationError."""
-    if rules is None:
-        raise ValidationError({"file": _("This account's vendor takes no files.")}, code="unsupported")
-    _require_storage(attachment)
-    _require_moment(attachment, rules)
-    attachment.name = display_name(attachment.name or attachment.file.name or "")
+    """Check a file against what the vendor takes, count and hash its bytes, store it, and have it scanned.
+
+    Raise ValidationError before anything is stored, and StorageFailed if the storage does not work. A new file that the
+    scanner does not clear is kept, but quarantined and refused: it is neither sent nor served. One that was stored
+    before is refused by a ValidationError.
+    """
+    rules = require(rules)
+    require_storage()
+    check_moment(attachment, rules)
+    source = _require_file(attachment)
+    attachment.name = display_name(attachment.name or source.name or "")
     attachment.content_type = content_type_of(attachment.name)
-    _measure(attachment)
-    _check_file(attachment, rules)
-    _check_company(attachment, rules)
+    check_name(attachment.name, rules)
+    try:
+        _take(attachment, rules)
+    finally:
+        if _is_stored(source):  # opened here; an upload is its owner's to close
+            source.close()
 
 
 def validate_files(files: Sequence[File[Any]], rules: AttachmentRules | None) -> None:
     """Raise ValidationError if the vendor would not take these uploads together with a new ticket."""
-    if rules is None:
-        raise ValidationError(_("This account's vendor takes no files."), code="unsupported")
+    rules = require(rules)
+    require_storage()
     for file in files:
         name = display_name(file.name or "")
-        _check_one(name, file.size, content_type_of(name), rules)
-    _check_all(len(files), sum(file.size for file in files), rules)
+        check_name(name, rules)
+        check_size(file.size, rules)
+        check_content(name, _head(file))
+    check_together((file.size for file in files), rules)
 
 
-def display_name(name: str) -> str:
-    """Return a name that is safe to show and to send: no path, no control characters, at most 100 characters."""
-    name = clean_text(name).replace("\\", "/").rsplit("/", 1)[-1]
-    name = "".join(char for char in name if char.isprintable()).strip(" .")
-    stem, dot, extension = name.rpartition(".")
-    return f"{stem[:90]}.{extension[:9]}" if dot and stem else (name[:100] or "file")
-
-
-def extension_of(name: str) -> str:
-    """Return the extension of a file name, in lower case without the dot."""
-    return PurePath(name).suffix.lower().removeprefix(".")
-
-
-def content_type_of(name: str) -> str:
-    """Return the content type that we give a file, from its name and never from its uploader."""
-    return CONTENT_TYPES.get(extension_of(name), "application/octet-stream")
-
-
-def _require_storage(attachment: Attachment) -> None:
-    try:
-        attachment.file.storage.target  # type: ignore[attr-defined]  # noqa: B018
-    except InvalidStorageError:
+def require_storage() -> None:
+    """Raise ValidationError while STORAGES lacks the alias of SUPPORT_TICKETS_ATTACHMENT_STORAGE."""
+    if not has_storage():
         message = _("Files are refused: STORAGES has no %(alias)r.") % {"alias": settings.ATTACHMENT_STORAGE}
-        raise ValidationError({"file": message}, code="no_storage") from None
+        raise ValidationError({"file": [ValidationError(message, code="no_storage")]})
 
 
-def _require_moment(attachment: Attachment, rules: AttachmentRules) -> None:
-    ticket = attachment.ticket
-    if attachment.comment_id and rules.moments & {"comment", "after"}:
-        return
-    if "after" in rules.moments or _is_unsent(ticket):
-        return
-    raise ValidationError(
-        {"file": _("This account's vendor takes files only together with the ticket, which was sent already.")},
-        code="too_late",
-    )
+def _take(attachment: Attachment, rules: AttachmentRules) -> None:
+    measured = _measure(attachment, rules)
+    check_content(attachment.name, measured.head)
+    if attachment._state.adding:
+        attachment.size, attachment.sha256 = measured.size, measured.sha256
+        check_company(attachment, rules)
+        _store_new(attachment)
+    else:
+        _recognise(attachment, measured)
+        check_company(attachment, rules)
 
 
-def _is_unsent(ticket: Ticket) -> bool:
-    if ticket.delivery == Delivery.DRAFT:
-        return True
-    # Locked, so that no worker starts sending the ticket before this file is committed.
-    entries = OutboxEntry.objects.using(ticket._state.db).select_for_update().filter(ticket_id=ticket.pk)
-    waiting = entries.filter(ticket__delivery=Delivery.QUEUED, sent_at=None, lease_token=None)
-    return ticket.delivery == Delivery.QUEUED and waiting.exists()
+def _require_file(attachment: Attachment) -> FieldFile:
+    file = attachment.file
+    if not file.name and not _is_stored(file):
+        file.name = "file"  # bytes that were given without a name
+    if not file.name:
+        message = _("This field is required.")
+        raise ValidationError({"file": [ValidationError(message, code="required")]})
+    return file
 
 
-def _measure(attachment: Attachment) -> None:
-    digest, size = hashlib.sha256(), 0
-    attachment.file.open("rb")
-    for chunk in attachment.file.chunks():
-        digest.update(chunk)
-        size += len(chunk)
-    attachment.file.seek(0)
-    attachment.size, attachment.sha256 = size, digest.hexdigest()
+def _is_stored(file: FieldFile) -> bool:
+    return bool(file._committed)  # type: ignore[attr-defined]
 
 
-def _check_file(attachment: Attachment, rules: AttachmentRules) -> None:
-    _check_one(attachment.name, attachment.size or 0, attachment.content_type, rules)
+def _measure(attachment: Attachment, rules: AttachmentRules) -> Measured:
+    """Read the file once; a size that is known before is complained about before that."""
+    file = attachment.file
+    try:
+        if not _is_stored(file):
+            check_size(file.file.size, rules)
+        measured = measure(file.chunks(), limit=largest(rules))
+    except TooLarge:
+        raise too_large(rules) from None
+    except ValidationError:
+        raise
+    except Exception as error:  # a storage raises what it likes, a closed upload ValueError
+        raise _unreadable(error, may_pass=_is_stored(file)) from None
+    check_size(measured.size, rules)
+    return measured
 
 
-def _check_one(name: str, size: int, content_type: str, rules: AttachmentRules) -> None:
-    extension = extension_of(name)
-    if not size:
-        raise ValidationError({"file": _("The file is empty.")}, code="empty")
-    if rules.max_bytes is not None and size > rules.max_bytes:
-        message = _("At most %(limit)d bytes, it has %(size)d.") % {"limit": rules.max_bytes, "size": size}
-        raise ValidationError({"file": message}, code="too_large")
-    if rules.extensions and extension not in rules.extensions:
-        known = ", ".join(sorted(rules.extensions))
-        message = _("The vendor takes %(known)s, not %(extension)r.") % {"known": known, "extension": extension}
-        raise ValidationError({"file": message}, code="extension")
-    if rules.content_types and content_type not in rules.content_types:
-        known = ", ".join(sorted(rules.content_types))
-        raise ValidationError({"file": _("The vendor takes %(known)s.") % {"known": known}}, code="content_type")
+def _unreadable(error: Exception, *, may_pass: bool) -> Exception:
+    logger.warning("a file cannot be read: %s", type(error).__name__, extra={"event": "attachments.unreadable"})
+    message = _("The file cannot be read.")
+    if may_pass and not isinstance(error, FileNotFoundError):
+        return StorageFailed(str(message))
+    return ValidationError({"file": [ValidationError(message, code="unreadable")]})
 
 
-def _check_company(attachment: Attachment, rules: AttachmentRules) -> None:
-    others = Attachment.objects.using(attachment.ticket._state.db).filter(
-        ticket=attachment.ticket, comment=attachment.comment, direction=Attachment.Direction.OUT
-    )
-    sizes = [size or 0 for size in others.exclude(pk=attachment.pk).values_list("size", flat=True)]
-    _check_all(len(sizes) + 1, sum(sizes) + (attachment.size or 0), rules)
+def _store_new(attachment: Attachment) -> None:
+    """Store the file under a key of its own, also if it lies in the storage already: another row may be its owner."""
+    content = attachment.file.file
+    # Django's own storages rewind what they are given, others need not.
+    content.seek(0)
+    key = store(content, size=attachment.size or 0, content_type=attachment.content_type)
+    attachment.file = key
+    if complaint := scan(key, attachment.name):
+        _quarantine(attachment, complaint)
 
 
-def _check_all(count: int, total: int, rules: AttachmentRules) -> None:
-    if rules.max_count is not None and count > rules.max_count:
-        raise ValidationError({"file": _("At most %(limit)d files.") % {"limit": rules.max_count}}, code="too_many")
-    if rules.max_total_bytes is not None and total > rules.max_total_bytes:
-        message = _("At most %(limit)d bytes for all files together.") % {"limit": rules.max_total_bytes}
-        raise ValidationError({"file": message}, code="too_large_together")
+def _quarantine(attachment: Attachment, complaint: str) -> None:
+    attachment.state, attachment.error = State.QUARANTINED, complaint
+    if attachment.delivery == Delivery.QUEUED:
+        attachment.delivery, attachment.delivery_error = Delivery.REFUSED, f"Quarantined: {complaint}"
+
+
+def _recognise(attachment: Attachment, measured: Measured) -> None:
+    """Note what was found of a file that was stored before: by a draft, by `bulk_create()` or by a fixture.
+
+    These columns are written here, because a save leaves them alone.
+    """
+    if attachment.sha256 and attachment.sha256 != measured.sha256:
+        message = _("The stored file is not the one that was added.")
+        raise ValidationError({"file": [ValidationError(message, code="changed")]})
+    if not attachment.sha256 or attachment.state == State.QUARANTINED:
+        _scan_again(attachment)
+    attachment.size, attachment.sha256 = measured.size, measured.sha256
+    attachment.state, attachment.error = State.STORED, ""
+    names = ("name", "content_type", "size", "sha256", "state", "error")
+    values = {name: getattr(attachment, name) for name in names}
+    rows = Attachment.objects.using(attachment._state.db).filter(pk=attachment.pk)
+    rows.update(**values, updated_at=timezone.now())
+
+
+def _scan_again(attachment: Attachment) -> None:
+    if complaint := scan(str(attachment.file.name), attachment.name):
+        message = _("The file is quarantined: %(reason)s") % {"reason": complaint}
+        raise ValidationError({"file": [ValidationError(message, code="quarantined")]})
+
+
+def _head(file: File[Any]) -> bytes:
+    file.seek(0)
+    head = next(iter(file.chunks()), b"")
+    file.seek(0)
+    return head

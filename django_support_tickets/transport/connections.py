@@ -120,19 +120,20 @@ class _DeadlineReader(io.RawIOBase):
 
 
 class _Lines(io.BufferedReader):
-    """Refuse headers that end in the middle, which the original takes for whole, and endless lines.
+    """Refuse a head that ends in the middle, which the original takes for whole, and endless lines.
 
-    urllib3 reads the size of a chunk without a limit.
+    urllib3 2.6 reads the size of a chunk without a limit.
     """
 
+    is_head = True
+
     def readline(self, size: int | None = -1, /) -> bytes:
-        if size is None or size < 0:
-            line = super().readline(LINE_MAX)
-            if len(line) >= LINE_MAX:
-                raise http.client.LineTooLong("chunk size")
-            return line
-        line = super().readline(size)
-        if not line.endswith(b"\n") and len(line) < size:
+        is_unlimited = size is None or size < 0
+        limit = LINE_MAX if size is None or size < 0 else size
+        line = super().readline(limit)
+        if is_unlimited and len(line) >= LINE_MAX:
+            raise http.client.LineTooLong("chunk size")
+        if self.is_head and len(line) < limit and not line.endswith(b"\n"):
             raise http.client.IncompleteRead(line)
         return line
 
@@ -140,7 +141,12 @@ class _Lines(io.BufferedReader):
 class _Response(http.client.HTTPResponse):
     def __init__(self, sock: socket.socket, *args: Any, **kwargs: Any) -> None:
         super().__init__(sock, *args, **kwargs)
-        self.fp = _Lines(_DeadlineReader(sock, self.fp.detach(), call.deadline), READ_BUFFER)
+        self._lines = _Lines(_DeadlineReader(sock, self.fp.detach(), call.deadline), READ_BUFFER)
+        self.fp = self._lines
+
+    def begin(self) -> None:
+        super().begin()
+        self._lines.is_head = False
 
 
 class _PlainConnection(HTTPConnection):

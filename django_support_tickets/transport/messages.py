@@ -76,7 +76,7 @@ class Answer:
     @property
     def request_id(self) -> str:
         value = self.headers.get("x-request-id", "")
-        return value if re.fullmatch(r"[\x21-\x7e]{1,100}", value) else ""
+        return value if re.fullmatch(r"[A-Za-z0-9._:/+=-]{1,100}", value) else ""
 
     @property
     def facts(self) -> dict[str, Any]:

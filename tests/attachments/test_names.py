@@ -1,0 +1,79 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from django_support_tickets.attachments.names import DEVICES, display_name, disposition, extension_of
+
+
+@pytest.mark.fault(69)
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        ("receipt.png", "receipt.png"),
+        ("Übertrag März.pdf", "Übertrag März.pdf"),
+        ("2026.11.21 at 10.12.33.png", "2026.11.21 at 10.12.33.png"),
+        ("تقرير.pdf", "تقرير.pdf"),
+        ("../../x.png", "x.png"),
+        ("..\\..\\x.png", "x.png"),
+        ("C:\\a\\b.png", "b.png"),
+        ("a\0b.png", "a_b.png"),
+        ("a\nb\r.png", "ab.png"),
+        ("x\u202egnp.exe", "xgnp.exe"),
+        ("evil．html", "evil.html"),
+        ("x.html.pdf", "x_html.pdf"),
+        ("x.tar.gz", "x_tar.gz"),
+        ("x.svg;.png", "x_svg_.png"),
+        ('a"b.png', "a_b.png"),
+        (".hidden.png", "hidden.png"),
+        (".png", "file.png"),
+        ("x.png. . ", "x.png"),
+        ("CON", "_CON"),
+        ("nul.png", "_nul.png"),
+        ("com¹.png", "_com1.png"),
+        ("console.png", "console.png"),
+        ("", "file"),
+        ("...", "file"),
+        ("\ud800", "file"),
+    ],
+)
+def test_a_name_is_made_safe_to_show(name: str, shown: str) -> None:
+    assert display_name(name) == shown
+
+
+def test_a_long_name_keeps_its_extension() -> None:
+    assert display_name("x" * 300 + ".png") == "x" * 90 + ".png"
+
+
+def test_a_long_extension_never_becomes_a_known_one() -> None:
+    assert extension_of(display_name("x.png" + "g" * 300)) == "pnggggggg"
+
+
+@given(st.text(max_size=400))
+def test_no_name_is_dangerous(name: str) -> None:
+    shown = display_name(name)
+    stem, dot, extension = shown.rpartition(".")
+    assert 0 < len(shown) <= 101
+    assert shown.isprintable()
+    assert not set(shown) & set("/\\\0\"'<>:|?*;%&$`")
+    assert not shown.startswith(".")
+    assert not shown.endswith((".", " "))
+    assert not DEVICES.fullmatch(shown.partition(".")[0])
+    assert all(rest[:1].isdigit() for rest in stem.split(".")[1:])
+    header = disposition(name)
+    assert header.isascii()
+    assert header.isprintable()
+    assert header.count('"') == 2
+
+
+@pytest.mark.parametrize(
+    ("name", "header"),
+    [
+        ("receipt.png", "attachment; filename=\"receipt.png\"; filename*=UTF-8''receipt.png"),
+        ("Café €.pdf", "attachment; filename=\"Cafe _.pdf\"; filename*=UTF-8''Caf%C3%A9%20%E2%82%AC.pdf"),
+        ('a"b\r\n\\c";.png', "attachment; filename=\"c__.png\"; filename*=UTF-8''c__.png"),
+    ],
+)
+def test_a_header_has_both_forms_of_the_name(name: str, header: str) -> None:
+    assert disposition(name) == header

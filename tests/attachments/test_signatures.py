@@ -1,0 +1,38 @@
+from __future__ import annotations
+
+import pytest
+
+from django_support_tickets.attachments.signatures import CONTENT_TYPES, SERVED, content_type_of, is_what_it_says
+from tests.attachments.samples import HONEST, HTML, PDF, PNG, ZIP
+
+
+@pytest.mark.parametrize("name", HONEST)
+def test_an_honest_file_is_what_it_says(name: str) -> None:
+    assert is_what_it_says(name, HONEST[name])
+
+
+@pytest.mark.parametrize("name", HONEST)
+def test_no_known_name_is_taken_for_a_program(name: str) -> None:
+    assert not is_what_it_says(name, b"MZ\x90\x00\x03\x00\x00\x00" + bytes(100))
+
+
+@pytest.mark.parametrize("name", [name for name in HONEST if not content_type_of(name).startswith(("text", "appl"))])
+def test_a_picture_or_film_is_no_page(name: str) -> None:
+    assert not is_what_it_says(name, HTML)
+
+
+def test_a_kind_without_signature_is_opaque() -> None:
+    assert content_type_of("plan.docx") == "application/octet-stream"
+    assert is_what_it_says("plan.docx", ZIP)
+
+
+@pytest.mark.fault(70)
+def test_the_type_comes_from_our_table_and_none_of_it_runs_in_a_browser() -> None:
+    assert not {kind for kind in SERVED if "html" in kind or "svg" in kind or "xml" in kind or "script" in kind}
+    assert content_type_of("x.html") == content_type_of("x.svg") == "application/octet-stream"
+    assert {content_type_of(f"x.{extension}") for extension in CONTENT_TYPES} <= SERVED
+
+
+def test_pictures_and_documents_are_not_text() -> None:
+    assert not is_what_it_says("x.txt", PNG)
+    assert not is_what_it_says("x.txt", PDF)
