@@ -1,27 +1,42 @@
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 from django.apps import AppConfig
 from django.conf import settings as django_settings
 from django.core.checks import CheckMessage, Error, Tags, register
 from django.core.checks import Warning as CheckWarning
+from django.core.files.storage import FileSystemStorage, storages
+from django.db import connections, router
+from django.utils.module_loading import import_string
 
-from django_support_tickets.conf import PREFIX, settings
+from django_support_tickets.conf import PREFIX, Settings, settings
 from django_support_tickets.dispatch import resolve_dispatcher
 from django_support_tickets.exceptions import InvalidProvider
+from django_support_tickets.models import Ticket
 from django_support_tickets.providers import providers
 
 Apps = Sequence[AppConfig] | None
 
+TASKS_DISPATCHER = "django_support_tickets.contrib.tasks."
+# Backends of Django's tasks that run a task where it is enqueued, or never.
+UNQUEUED_TASKS = ("ImmediateBackend", "DummyBackend")
+# What Django's own error reports mask (SafeExceptionReporterFilter.hidden_settings), so options with secrets match it.
+SECRET_NAME = re.compile("API|AUTH|TOKEN|KEY|SECRET|PASS|SIGNATURE", re.IGNORECASE)
+# Named, not imported: it would bring the HTTP library into every process.
+USABLE = "django_support_tickets.providers.signatures.is_usable_secret"
+
 
 def connect() -> None:
     """Register all checks; called once by the app's `ready()`."""
-    register(check_settings, Tags.compatibility)
-    register(check_providers, Tags.compatibility)
-    register(check_dispatcher, Tags.compatibility)
-    register(check_deployment, Tags.security, deploy=True)
+    for check in (check_settings, check_providers, check_dispatcher, check_functions, check_values):
+        register(check, Tags.compatibility)
+    for check in (check_deployment, check_storage, check_databases):
+        register(check, Tags.security, deploy=True)
 
 
 def check_settings(app_configs: Apps = None, **kwargs: Any) -> list[CheckMessage]:
@@ -39,7 +54,7 @@ def check_settings(app_configs: Apps = None, **kwargs: Any) -> list[CheckMessage
 
 def check_providers(app_configs: Apps = None, **kwargs: Any) -> list[CheckMessage]:
     """Report aliases, BACKENDs and OPTIONS that cannot be used; nothing is called and nothing is fetched."""
-    if not isinstance(settings.PROVIDERS, dict) or not settings.PROVIDERS:
+    if not _has_providers():
         return [
             Error(
                 f"{PREFIX}PROVIDERS must be a dictionary with at least one alias.",
@@ -47,53 +62,275 @@ def check_providers(app_configs: Apps = None, **kwargs: Any) -> list[CheckMessag
                 id="support_tickets.E002",
             )
         ]
-    return [message for alias in providers for message in _check_provider(alias)]
+    return [message for alias in providers for message in (*_check_provider(alias), *_check_placeholders(alias))]
 
 
 def check_dispatcher(app_configs: Apps = None, **kwargs: Any) -> list[CheckMessage]:
     """Report a dispatcher that cannot be imported."""
     try:
-        resolve_dispatcher()
-    except (ImportError, AttributeError):
-        return [
-            Error(
-                f"{PREFIX}DISPATCHER {settings.DISPATCHER!r} cannot be imported.",
-                hint='Use "none", "inline" or the dotted path of a function (alias, ticket_id, using).',
-                id="support_tickets.E004",
-            )
-        ]
-    return []
+        dispatcher = resolve_dispatcher()
+        complaint = "" if dispatcher is None or callable(dispatcher) else "is not a function"
+    except (ImportError, AttributeError, TypeError) as error:
+        complaint = f"cannot be imported ({error})"
+    if not complaint:
+        return []
+    return [
+        Error(
+            f"{PREFIX}DISPATCHER {settings.DISPATCHER!r} {complaint}.",
+            hint='Use "none", "inline" or the dotted path of a function (alias, ticket_id, using).',
+            id="support_tickets.E004",
+        )
+    ]
+
+
+def check_functions(app_configs: Apps = None, **kwargs: Any) -> list[CheckMessage]:
+    """Report functions of the project that cannot be imported, or are none."""
+    named: list[tuple[str, Any]] = []
+    for name in ("TICKET_SCOPE", "CUSTOMER_RESOLVER", "FILE_SCANNER"):
+        value = getattr(settings, name)
+        takes_function = name != "FILE_SCANNER" and callable(value)
+        if value is not None and not takes_function:
+            named.append((f"{PREFIX}{name}", value))
+    filters = settings.OUTGOING_FILTERS
+    if isinstance(filters, (list, tuple)):
+        named += [(f"{PREFIX}OUTGOING_FILTERS[{place}]", value) for place, value in enumerate(filters)]
+    else:
+        named.append((f"{PREFIX}OUTGOING_FILTERS (a list)", filters))
+    return [
+        Error(
+            f"{name} is {value!r}, which {complaint}.",
+            hint="Name a function by its dotted path.",
+            id="support_tickets.E005",
+        )
+        for name, value in named
+        if (complaint := _complaint_of_path(value))
+    ]
+
+
+def check_values(app_configs: Apps = None, **kwargs: Any) -> list[CheckMessage]:
+    """Report settings of the wrong form."""
+    forms: dict[str, tuple[Callable[[Any], bool], str]] = {
+        "POLL_SCHEDULE": (_is_schedule, "a list of pairs (age, interval) of timedeltas; None as interval: never"),
+        "QUOTA": (_is_quota, 'None, or a dictionary {"hour": n, "day": n} of numbers of at least 1'),
+        "RETENTION": (_is_retention, f"a dictionary of days or None, by {', '.join(Settings.RETENTION)}"),
+        "ATTACHMENT_STORAGE": (_is_storage, "an alias in STORAGES"),
+    }
+    return [
+        Error(
+            f"{PREFIX}{name} cannot be {getattr(settings, name)!r}.",
+            hint=f"It is {form}.",
+            id="support_tickets.E006",
+        )
+        for name, (is_right, form) in forms.items()
+        if not is_right(getattr(settings, name))
+    ]
 
 
 def check_deployment(app_configs: Apps = None, **kwargs: Any) -> list[CheckMessage]:
     """Warn of what is fine in development only."""
-    messages: list[CheckMessage] = []
-    if settings.DISPATCHER == "inline":
-        messages.append(
-            CheckWarning(
-                "The inline dispatcher calls vendors inside web requests.",
-                hint=f'Set {PREFIX}DISPATCHER to "none" and run sync_tickets, or use a task queue.',
-                id="support_tickets.W103",
-            )
-        )
-    for alias in providers:
+    messages = [*_check_queue()]
+    for alias in providers if _has_providers() else ():
         messages += _warnings_of(alias)
     return messages
 
 
-def _check_provider(alias: str) -> Iterable[CheckMessage]:
+def check_storage(app_configs: Apps = None, **kwargs: Any) -> list[CheckMessage]:
+    """Warn of a storage from which anybody can fetch files without being asked who they are."""
+    alias = settings.ATTACHMENT_STORAGE
+    if not isinstance(alias, str) or alias not in storages.backends or not (complaint := _complaint_of_storage(alias)):
+        return []
+    return [
+        CheckWarning(
+            f"STORAGES[{alias!r}], in which attachments are kept, {complaint}.",
+            hint="Give attachments a folder or bucket of their own that no web server hands out.",
+            id="support_tickets.W105",
+        )
+    ]
+
+
+def check_databases(app_configs: Apps = None, **kwargs: Any) -> list[CheckMessage]:
+    """Warn of database options with which concurrent work meets errors; no query."""
+    aliases = [alias for alias in connections if router.allow_migrate_model(alias, Ticket)]
+    return [message for alias in aliases for message in _check_database(alias)]
+
+
+def _has_providers() -> bool:
+    return isinstance(settings.PROVIDERS, dict) and bool(settings.PROVIDERS)
+
+
+def _check_provider(alias: str) -> Iterator[CheckMessage]:
     hint = f"Mend {PREFIX}PROVIDERS[{alias!r}]: BACKEND is a dotted path, OPTIONS are its keyword arguments."
     if not isinstance(alias, str) or not 0 < len(alias) <= 64:
-        return [Error(f"Provider {alias!r}: an alias has 1 to 64 characters.", hint=hint, id="support_tickets.E003")]
+        yield Error(f"Provider {alias!r}: an alias has 1 to 64 characters.", hint=hint, id="support_tickets.E003")
+        return
     try:
         providers[alias]
     except InvalidProvider as error:
-        return [Error(str(error), hint=hint, id="support_tickets.E003")]
-    return []
+        yield Error(str(error), hint=hint, id="support_tickets.E003")
+    except Exception as error:  # of a class of the project's own; its text may quote an option
+        complaint = f"building it raised {type(error).__name__}"
+        yield Error(f"Provider {alias!r}: {complaint}.", hint=hint, id="support_tickets.E003")
 
 
-def _warnings_of(alias: str) -> list[CheckMessage]:
+def _check_placeholders(alias: str) -> Iterator[CheckMessage]:
+    """Report secrets that nobody has filled in; the values themselves are not named."""
+    is_usable_secret = import_string(USABLE)
+    for name, values in _secrets_of(alias).items():
+        is_list = name == "webhook_secrets"
+        if any(not is_usable_secret(value) for value in values if is_list or value):
+            yield Error(
+                f"Provider {alias!r}: {name} is blank or a placeholder.",
+                hint="Fill in the secret; a callable is called at use, so that settings need not hold it.",
+                id="support_tickets.E007",
+            )
+
+
+def _secrets_of(alias: str) -> dict[str, Sequence[Any]]:
+    """Return the values of the options that hold secrets and are written out, by name."""
+    config = settings.PROVIDERS[alias]
+    options = config.get("OPTIONS") if isinstance(config, Mapping) else None
+    found: dict[str, Sequence[Any]] = {}
+    for name, value in options.items() if isinstance(options, Mapping) else ():
+        if not SECRET_NAME.search(str(name)) or callable(value):
+            continue
+        if isinstance(value, (str, bytes)):
+            found[name] = (value,)
+        elif name == "webhook_secrets":
+            found[name] = tuple(value) if isinstance(value, (list, tuple)) else (value,)
+    return found
+
+
+def _complaint_of_path(value: Any) -> str:
+    if not isinstance(value, str):
+        return "is not a dotted path"
     try:
-        return list(providers[alias].check())
-    except InvalidProvider:
+        function = import_string(value)
+    except (ImportError, AttributeError, ValueError) as error:
+        return f"cannot be imported ({error})"
+    return "" if callable(function) else "is not a function"
+
+
+def _is_schedule(value: Any) -> bool:
+    return isinstance(value, (list, tuple)) and bool(value) and all(map(_is_step, value))
+
+
+def _is_step(step: Any) -> bool:
+    if not isinstance(step, (list, tuple)) or len(step) != 2 or not isinstance(step[0], timedelta):
+        return False
+    return step[1] is None or (isinstance(step[1], timedelta) and step[1] > timedelta(0))
+
+
+def _is_quota(value: Any) -> bool:
+    if value is None:
+        return True
+    return isinstance(value, Mapping) and set(value) <= {"hour", "day"} and all(map(_is_count, value.values()))
+
+
+def _is_retention(value: Any) -> bool:
+    if not isinstance(value, Mapping) or not set(value) <= set(Settings.RETENTION):
+        return False
+    return all(days is None or _is_count(days) for days in value.values())
+
+
+def _is_count(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 1
+
+
+def _is_storage(alias: Any) -> bool:
+    """Return whether it names a storage; the default may be missing: files are refused then."""
+    return isinstance(alias, str) and (alias in storages.backends or alias == Settings.ATTACHMENT_STORAGE)
+
+
+def _check_queue() -> Iterator[CheckMessage]:
+    if settings.DISPATCHER == "inline":
+        yield CheckWarning(
+            "The inline dispatcher calls vendors inside web requests.",
+            hint=f'Set {PREFIX}DISPATCHER to "none" and run sync_tickets, or use a task queue.',
+            id="support_tickets.W103",
+        )
+    if str(settings.DISPATCHER).startswith(TASKS_DISPATCHER):
+        backend = str(getattr(django_settings, "TASKS", {}).get("default", {}).get("BACKEND", UNQUEUED_TASKS[0]))
+        if backend.endswith(UNQUEUED_TASKS):
+            yield CheckWarning(
+                f"TASKS['default'] is {backend}: tasks run inside web requests, or not at all.",
+                hint="Use a backend with workers, such as django_tasks_db.DatabaseBackend.",
+                id="support_tickets.W106",
+            )
+
+
+def _warnings_of(alias: str) -> Iterable[CheckMessage]:
+    try:
+        provider = providers[alias]
+    except Exception:  # reported by check_providers
         return []
+    messages = list(provider.check())
+    options = settings.PROVIDERS[alias].get("OPTIONS", {})
+    if provider.capabilities.has_webhooks and not options.get("webhook_secrets"):
+        messages.append(
+            CheckWarning(
+                f"Provider {alias!r}: it has no webhook_secrets, so every webhook is refused.",
+                hint="Give the vendor's signing secret; polling alone works too, only later.",
+                id="support_tickets.W104",
+            )
+        )
+    if any("@" in str(address) for address in (options.get("proxies") or {}).values()):
+        messages.append(
+            CheckWarning(
+                f"Provider {alias!r}: the address of a proxy holds a password, which error reports of Django show.",
+                hint="Let the proxy know this machine by its address, or keep reports of DEBUG pages off.",
+                id="support_tickets.W109",
+            )
+        )
+    return messages
+
+
+def _complaint_of_storage(alias: str) -> str:
+    """Return what makes a storage public, "" if nothing is seen of that kind; no file is touched."""
+    try:
+        storage = storages[alias]
+    except Exception:  # it cannot be built; its first use says why
+        return ""
+    if alias in ("default", "staticfiles"):
+        return "is the one whose files are served"
+    if isinstance(storage, FileSystemStorage):
+        return _complaint_of_folder(storage)
+    if not getattr(storage, "querystring_auth", True):
+        return "gives out addresses that need no signature"
+    if str(getattr(storage, "default_acl", "") or "").startswith("public"):
+        return "makes every file public"
+    return ""
+
+
+def _complaint_of_folder(storage: FileSystemStorage) -> str:
+    folder = Path(storage.location).resolve()
+    for name in ("MEDIA_ROOT", "STATIC_ROOT"):
+        root = getattr(django_settings, name, "")
+        if root and folder.is_relative_to(Path(root).resolve()):
+            return f"lies in {name}"
+    default = storages["default"] if "default" in storages.backends else None
+    if isinstance(default, FileSystemStorage) and folder.is_relative_to(Path(default.location).resolve()):
+        return "lies in the folder of the default storage"
+    return ""
+
+
+def _check_database(alias: str) -> Iterator[CheckMessage]:
+    connection = connections[alias]
+    options = connection.settings_dict.get("OPTIONS", {})
+    if connection.vendor == "sqlite" and str(options.get("transaction_mode", "")).upper() not in (
+        "IMMEDIATE",
+        "EXCLUSIVE",
+    ):
+        yield CheckWarning(
+            f"DATABASES[{alias!r}]: SQLite transactions begin deferred, and fail at once when another process writes.",
+            hint='Set OPTIONS["transaction_mode"] = "IMMEDIATE", so that they wait for each other.',
+            id="support_tickets.W107",
+        )
+    if (
+        connection.vendor == "mysql"
+        and str(options.get("isolation_level", "read committed")).lower() != "read committed"
+    ):
+        yield CheckWarning(
+            f"DATABASES[{alias!r}]: the isolation level is not READ COMMITTED: workers lock more than they change.",
+            hint='Leave OPTIONS["isolation_level"] at Django\'s default, "read committed".',
+            id="support_tickets.W108",
+        )

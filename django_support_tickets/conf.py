@@ -39,8 +39,17 @@ class Settings:
     )
     # Tickets that one requester may raise: {"hour": n, "day": n}; None: no limit.
     QUOTA: Mapping[str, int] | None = {"hour": 20, "day": 100}
-    # Days after which support_tickets_prune removes rows, by table; None: keep.
-    RETENTION: Mapping[str, int | None] = {"webhook_deliveries": 90, "sync_runs": 30, "events": None}
+    # Days that support_tickets_prune keeps rows after their last change, by kind; None: for ever. A kind that is left
+    # out keeps its default. "list_states": of lists that are not walked any more; "drafts": never submitted; "tickets":
+    # settled or refused ones, with comments, files and events; "events": the timelines of tickets that stay.
+    RETENTION: Mapping[str, int | None] = {
+        "webhook_deliveries": 90,
+        "sync_runs": 30,
+        "list_states": 30,
+        "drafts": None,
+        "tickets": None,
+        "events": None,
+    }
 
     def __getattribute__(self, name: str) -> Any:
         default = super().__getattribute__(name)

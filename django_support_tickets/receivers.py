@@ -2,12 +2,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.db.models import ProtectedError, Q
+from django.db.models import Model, ProtectedError, QuerySet
 from django.db.models.signals import post_save, pre_delete, pre_save
 from django.utils.translation import gettext as _
 
 from django_support_tickets.dispatch import wake
-from django_support_tickets.models import Attachment, Comment, Delivery, EpochNow, OutboxEntry, Submission, Ticket
+from django_support_tickets.models import Attachment, Comment, Delivery, Submission, Ticket, TicketEvent
+from django_support_tickets.outbox.flight import is_in_flight, ticket_id_of
 from django_support_tickets.outbox.intake import enqueue, prepare
 
 SUBMISSIONS = (Ticket, Comment, Attachment)
@@ -20,14 +21,16 @@ def connect() -> None:
         pre_save.connect(prepare_submission, sender=model, dispatch_uid=f"{name}.prepare")
         post_save.connect(queue_submission, sender=model, dispatch_uid=f"{name}.queue")
         pre_delete.connect(refuse_delete_in_flight, sender=model, dispatch_uid=f"{name}.delete")
+    post_save.connect(wake_after_decision, sender=TicketEvent, dispatch_uid="support_tickets.TicketEvent.wake")
 
 
 def prepare_submission(instance: Submission, raw: bool, update_fields: frozenset[str] | None, **kwargs: Any) -> None:
     """Validate and filter what is being submitted; a fixture never sends anything."""
-    if raw and instance.delivery == Delivery.QUEUED:
+    if not raw:
+        if instance.is_being_submitted(update_fields):
+            prepare(instance)
+    elif instance.delivery == Delivery.QUEUED:
         instance.delivery = Delivery.DRAFT
-    elif not raw and instance.is_being_submitted(update_fields):
-        prepare(instance)
 
 
 def queue_submission(
@@ -37,21 +40,30 @@ def queue_submission(
     is_new = created or (update_fields is not None and "delivery" in update_fields)
     if raw or not is_new or instance.delivery != Delivery.QUEUED:
         return
-    ticket = ticket_of(instance)
-    enqueue(ticket, using=using)
-    wake(ticket.provider, ticket_id=ticket.pk, using=using)
+    ticket = ticket_as_stored(instance, using=using)
+    if enqueue(ticket, using=using):
+        wake(ticket.provider, ticket_id=ticket.pk, using=using)
 
 
-def refuse_delete_in_flight(instance: Submission, using: str, **kwargs: Any) -> None:
+def refuse_delete_in_flight(
+    instance: Submission, using: str, origin: Model | QuerySet[Model] | None = None, **kwargs: Any
+) -> None:
     """Raise ProtectedError while a byte of the ticket, or of this item, may be on its way."""
-    entries = OutboxEntry.objects.using(using).filter(ticket=ticket_of(instance).pk)
-    in_flight = entries.filter(Q(sent_at__isnull=False) | Q(leased_until__gt=EpochNow()))
-    if not isinstance(instance, Ticket):
-        in_flight = in_flight.filter(item_id=instance.pk)
-    if in_flight.select_for_update().exists():
+    model = origin.model if isinstance(origin, QuerySet) else type(origin)
+    if not isinstance(instance, Ticket) and model is Ticket:
+        return  # asked for the ticket itself
+    if is_in_flight(instance, using=using):
         raise ProtectedError(_("It is being sent to the vendor; delete it when that is settled."), {instance})
 
 
-def ticket_of(item: Submission) -> Ticket:
-    """Return the ticket that an item belongs to."""
-    return item if isinstance(item, Ticket) else item.ticket  # type: ignore[attr-defined]
+def wake_after_decision(instance: TicketEvent, raw: bool, using: str, **kwargs: Any) -> None:
+    """Ask for a worker after a person has decided that something is to be sent (again)."""
+    if not raw and instance.kind in (TicketEvent.Kind.SETTLED, TicketEvent.Kind.SUBMITTED):
+        wake(instance.ticket.provider, ticket_id=instance.ticket_id, using=using)
+
+
+def ticket_as_stored(item: Submission, *, using: str) -> Ticket:
+    """Return the ticket that an item belongs to, with its account and delivery as they are stored."""
+    if isinstance(item, Ticket):
+        return item
+    return Ticket.objects.using(using).only("provider", "delivery").get(pk=ticket_id_of(item))

@@ -37,7 +37,7 @@ class TestTenLines:
             file.write(settings)
         run(project, "manage.py", "migrate", "--verbosity", "0")
         run(project, "manage.py", "shell", text=code)
-        assert "1 delivered" in run(project, "manage.py", "sync_tickets")
+        assert "1 sent" in run(project, "manage.py", "sync_tickets")
         after = (
             "from django_support_tickets.models import Ticket; t = Ticket.objects.get(); print(t.delivery, t.remote_id)"
         )

@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
-from django.db.models import F, Q
+from django.db.models import Case, F, IntegerField, Q, QuerySet, Value, When
+from django.db.models.functions import Least
 
 from django_support_tickets.models.clock import EpochNow, epoch_now, milliseconds
 from django_support_tickets.models.queue import ProviderState
 
-BREAKER_FAILURES = 5
+#: A failure weighs ten successes: a vendor that fails more than every tenth call is left alone after a few calls.
+FAILURE_WEIGHT = 10
+#: Five failures in a row open the breaker.
+BREAKER_LIMIT = 5 * FAILURE_WEIGHT
 BREAKER_SECONDS = 30.0
 DENIED_SECONDS = 15 * 60.0
 DENIED_SECONDS_MAX = 3600.0
 BUSY_SECONDS = 60.0
+#: Whatever a vendor says, an account that was told to wait waits this long.
+BUSY_SECONDS_MIN = 1.0
+
+Pause = ProviderState.Pause
+#: Pauses after which a single call tries for all.
+PROBED = (Pause.DENIED, Pause.DOWN)
 
 
 def state_of(alias: str, *, using: str) -> ProviderState:
@@ -22,8 +32,19 @@ def state_of(alias: str, *, using: str) -> ProviderState:
 
 def paused(alias: str, *, using: str) -> ProviderState | None:
     """Return the account's state while it is paused, else None."""
-    rows = ProviderState.objects.using(using).filter(provider=alias, scope="")
-    return rows.filter(paused_until__gt=EpochNow()).first()
+    return _rows(alias, using).filter(paused_until__gt=EpochNow()).first()
+
+
+def hindered(alias: str) -> QuerySet[ProviderState]:
+    """Return the account's row if it is paused, or was and waits for its probe; for use in a subquery."""
+    rows = ProviderState.objects.filter(provider=alias, scope="")
+    return rows.filter(Q(paused_until__gt=EpochNow()) | Q(pause__in=PROBED, paused_until__isnull=False))
+
+
+def troubled(alias: str) -> QuerySet[ProviderState]:
+    """Return the account's row if a success is news for it; for use in a subquery."""
+    rows = ProviderState.objects.filter(provider=alias, scope="")
+    return rows.filter(Q(failures__gt=0) | Q(denials__gt=0) | ~Q(pause=""))
 
 
 def admit(alias: str, *, using: str) -> int | None:
@@ -31,14 +52,14 @@ def admit(alias: str, *, using: str) -> int | None:
 
     After the vendor refused the account or was down, one worker may try for all; the next probe is an interval later.
     """
-    state = ProviderState.objects.using(using).filter(provider=alias, scope="").first()
+    state = _rows(alias, using).first()
     if state is None or state.paused_until is None:
         return None
     if state.paused_until > epoch_now(using):
         return 0
-    if state.pause == ProviderState.Pause.BUSY:
+    if state.pause not in PROBED:
         return None
-    rows = ProviderState.objects.using(using).filter(pk=state.pk, paused_until=state.paused_until)
+    rows = _rows(alias, using).filter(paused_until=state.paused_until)
     return rows.update(paused_until=EpochNow() + milliseconds(BREAKER_SECONDS))
 
 
@@ -46,41 +67,62 @@ def pause(alias: str, *, kind: ProviderState.Pause, seconds: float, detail: str,
     """Stop all workers of an account for `seconds`; a longer pause that is in force stays."""
     state_of(alias, using=using)
     until = EpochNow() + milliseconds(seconds)
-    rows = ProviderState.objects.using(using).filter(provider=alias, scope="")
-    rows.filter(Q(paused_until=None) | Q(paused_until__lt=until)).update(
-        paused_until=until, pause=kind, pause_detail=detail[:500]
+    _rows(alias, using).filter(Q(paused_until=None) | Q(paused_until__lt=until)).update(
+        pause=kind, pause_detail=detail[:500], paused_until=until
     )
 
 
 def pause_busy(alias: str, *, retry_after: float | None, detail: str, using: str) -> None:
-    """Pause for as long as the vendor asked, a minute where it named no time."""
-    seconds = BUSY_SECONDS if retry_after is None else retry_after
-    pause(alias, kind=ProviderState.Pause.BUSY, seconds=seconds, detail=detail, using=using)
+    """Pause for as long as the vendor asked, at least a second; a minute where it named no time."""
+    seconds = BUSY_SECONDS if retry_after is None else max(retry_after, BUSY_SECONDS_MIN)
+    pause(alias, kind=Pause.BUSY, seconds=seconds, detail=detail, using=using)
 
 
 def pause_denied(alias: str, *, detail: str, using: str) -> None:
-    """Pause because the vendor refuses the account: 15 minutes, doubling to an hour."""
+    """Pause because the vendor refuses the account: 15 minutes, doubling to an hour with each probe that fails.
+
+    Calls that were under way when the account was paused meet the same refusal; they lengthen nothing.
+    """
     denials = state_of(alias, using=using).denials
-    rows = ProviderState.objects.using(using).filter(provider=alias, scope="")
-    rows.update(denials=F("denials") + 1)
-    seconds = min(DENIED_SECONDS * 2**denials, DENIED_SECONDS_MAX)
-    pause(alias, kind=ProviderState.Pause.DENIED, seconds=seconds, detail=detail, using=using)
+    seconds = min(DENIED_SECONDS * 2.0 ** min(denials, 10), DENIED_SECONDS_MAX)
+    in_force = Q(pause=Pause.DENIED, paused_until__gt=EpochNow() + milliseconds(BREAKER_SECONDS))
+    _rows(alias, using).filter(~in_force | Q(paused_until=None), denials=denials).update(
+        denials=F("denials") + 1,
+        pause=Pause.DENIED,
+        pause_detail=detail[:500],
+        paused_until=EpochNow() + milliseconds(seconds),
+    )
 
 
 def note_failure(alias: str, *, detail: str, using: str) -> None:
     """Count a call that the vendor did not answer; the fifth in a row opens the breaker for 30 seconds."""
-    state = state_of(alias, using=using)
-    rows = ProviderState.objects.using(using).filter(pk=state.pk)
-    rows.update(failures=F("failures") + 1)
-    if state.failures + 1 >= BREAKER_FAILURES:
-        pause(alias, kind=ProviderState.Pause.DOWN, seconds=BREAKER_SECONDS, detail=detail, using=using)
+    state_of(alias, using=using)
+    _rows(alias, using).update(
+        failures=Least(F("failures") + FAILURE_WEIGHT, Value(BREAKER_LIMIT), output_field=IntegerField())
+    )
+    if _rows(alias, using).filter(failures__gte=BREAKER_LIMIT).exists():
+        pause(alias, kind=Pause.DOWN, seconds=BREAKER_SECONDS, detail=detail, using=using)
 
 
 def note_success(alias: str, *, using: str) -> None:
-    """Close the breaker and end a refusal; a wait that the vendor asked for stays in force."""
-    rows = ProviderState.objects.using(using).filter(provider=alias, scope="")
-    rows.filter(Q(failures__gt=0) | Q(denials__gt=0)).update(failures=0, denials=0)
-    over = Q(pause=ProviderState.Pause.BUSY, paused_until__lte=EpochNow())
-    rows.filter(~Q(pause="") & (~Q(pause=ProviderState.Pause.BUSY) | over)).update(
-        paused_until=None, pause="", pause_detail=""
+    """Close the breaker and end a refusal; a wait that the vendor asked for stays in force.
+
+    The breaker remembers: the next failure after it has closed opens it again, until successes outweigh that.
+    """
+    rows = _rows(alias, using)
+    was_open = Q(pause=Pause.DOWN) | Q(failures__gte=BREAKER_LIMIT)
+    rows.filter(Q(failures__gt=0) | Q(denials__gt=0)).update(
+        failures=Case(
+            When(was_open, then=Value(BREAKER_LIMIT - FAILURE_WEIGHT)),
+            When(failures__gt=0, then=F("failures") - 1),
+            default=Value(0),
+            output_field=IntegerField(),
+        ),
+        denials=0,
     )
+    over = Q(pause=Pause.BUSY, paused_until__lte=EpochNow())
+    rows.filter(Q(pause__in=PROBED) | over).update(pause="", pause_detail="", paused_until=None)
+
+
+def _rows(alias: str, using: str) -> QuerySet[ProviderState]:
+    return ProviderState.objects.using(using).filter(provider=alias, scope="")

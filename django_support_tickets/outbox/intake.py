@@ -2,58 +2,92 @@
 
 from __future__ import annotations
 
-from django.db.models import QuerySet
+from collections import Counter
+from dataclasses import replace
+
+from django.db.models import Q, QuerySet
 from django.utils import timezone
 from django.utils.module_loading import import_string
 
 from django_support_tickets.attachments.intake import prepare_attachment
 from django_support_tickets.conf import settings
 from django_support_tickets.models import Attachment, Comment, Delivery, OutboxEntry, Submission, Ticket
+from django_support_tickets.outbox.items import SENDABLE, outgoing
 from django_support_tickets.outbox.validation import provider_of, validate_comment, validate_ticket
 from django_support_tickets.providers import providers
 from django_support_tickets.records import clean_text
 
-SENDABLE = (Delivery.QUEUED, Delivery.DELIVERED)
 SWEEP_BATCH = 1000
+FILE_FIELDS = ("name", "content_type", "size", "sha256")
 
 
-def prepare(item: Submission) -> None:
-    """Filter and validate what is being submitted; raise ValidationError. Its text is frozen from here on."""
+def prepare(item: Submission) -> tuple[str, ...]:
+    """Filter and validate what is being submitted, whose text is frozen from here on; raise ValidationError.
+
+    Return the names of the fields that this has set.
+    """
+    names: tuple[str, ...] = ()
     match item:
         case Ticket():
-            _filter_text(item, "subject", "description")
+            names = ("subject", "description")
+            _filter_text(item, *names)
             validate_ticket(item)
         case Comment():
-            _filter_text(item, "body")
+            names = ("body",)
+            _filter_text(item, *names)
             validate_comment(item)
         case Attachment():
+            names = FILE_FIELDS
             prepare_attachment(item, provider_of(item.ticket).capabilities.attachments)
     item.submitted_at = timezone.now()
+    return (*names, "submitted_at")
 
 
-def enqueue(ticket: Ticket, *, using: str) -> None:
-    """Write the ticket's outbox entry, in the caller's transaction if there is one; one that is there stays."""
-    entry = OutboxEntry(ticket_id=ticket.pk, provider=ticket.provider)
-    OutboxEntry.objects.using(using).bulk_create([entry], ignore_conflicts=True)
+def prepare_file(attachment: Attachment) -> tuple[str, ...]:
+    """Do the same for a file that its worker has found just before sending, so that it is known to be in time."""
+    rules = provider_of(attachment.ticket).capabilities.attachments
+    prepare_attachment(attachment, rules and replace(rules, moments=rules.moments | {"after"}))
+    attachment.submitted_at = timezone.now()
+    return (*FILE_FIELDS, "submitted_at")
 
 
-def sweep(alias: str, *, using: str) -> int:
-    """Write the entries of queued rows that nothing announced (`bulk_create`, a lost callback); return how many."""
+def enqueue(ticket: Ticket, *, using: str) -> bool:
+    """Write the ticket's outbox entry, in the caller's transaction if there is one; one that is there stays.
+
+    A draft, or a ticket that waits for a decision, gets none: return False. An entry that was made for another
+    account, and of which nothing is in flight, moves with the ticket.
+    """
+    if ticket.delivery not in SENDABLE:
+        return False
+    entries = OutboxEntry.objects.using(using)
+    entries.bulk_create([OutboxEntry(ticket_id=ticket.pk, provider=ticket.provider)], ignore_conflicts=True)
+    if ticket.delivery == Delivery.QUEUED:
+        unsent = entries.filter(ticket_id=ticket.pk, sent_at=None)
+        unsent.exclude(provider=ticket.provider).update(provider=ticket.provider)
+    return True
+
+
+def sweep(alias: str, *, using: str, ticket_id: int | None = None) -> int:
+    """Write the entries of queued rows that nothing announced (`bulk_create`, a lost callback); return how many.
+
+    At most some thousands at a time; called again, it finds the rest.
+    """
     found: set[int] = set()
     for ids in _unannounced(alias, using=using):
-        found.update(ids[:SWEEP_BATCH])
+        found.update((ids if ticket_id is None else ids.filter(pk=ticket_id))[:SWEEP_BATCH])
     entries = [OutboxEntry(ticket_id=pk, provider=alias) for pk in sorted(found)]
     OutboxEntry.objects.using(using).bulk_create(entries, ignore_conflicts=True, batch_size=500)
     return len(entries)
 
 
 def unconfigured(*, using: str) -> dict[str, int]:
-    """Return alias -> number of outbox entries for aliases that are not configured (any more); they stay parked."""
-    waiting = OutboxEntry.objects.using(using).exclude(provider__in=list(providers))
-    counts: dict[str, int] = {}
-    for alias in waiting.values_list("provider", flat=True):
-        counts[alias] = counts.get(alias, 0) + 1
-    return counts
+    """Return alias -> number of tickets with something to send, for aliases that are not configured (any more).
+
+    They stay parked, and are sent when their alias is configured again.
+    """
+    parked = Ticket.objects.using(using).exclude(provider__in=list(providers))
+    waiting = parked.filter(Q(delivery=Delivery.QUEUED) | Q(outbox__isnull=False))
+    return dict(Counter(waiting.values_list("provider", flat=True)))
 
 
 def _unannounced(alias: str, *, using: str) -> list[QuerySet[Ticket, int]]:
@@ -63,7 +97,7 @@ def _unannounced(alias: str, *, using: str) -> list[QuerySet[Ticket, int]]:
         tickets.filter(delivery=Delivery.QUEUED).values_list("pk", flat=True),
         at_vendor.filter(close_delivery=Delivery.QUEUED).values_list("pk", flat=True),
         at_vendor.filter(comments__delivery=Delivery.QUEUED).values_list("pk", flat=True),
-        at_vendor.filter(attachments__delivery=Delivery.QUEUED).values_list("pk", flat=True),
+        at_vendor.filter(outgoing("attachments__"), attachments__delivery=Delivery.QUEUED).values_list("pk", flat=True),
     ]
 
 

@@ -5,15 +5,22 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import BinaryIO, cast
+from typing import Any, BinaryIO, cast
 
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
+from django.utils.translation import gettext_lazy as _
 
 from django_support_tickets.models import Attachment, Comment, Delivery, OutboxEntry, Ticket
 from django_support_tickets.records import Capabilities, CommentDraft, FileDraft, TicketDraft
 
 Kind = OutboxEntry.Item
 Row = Ticket | Comment | Attachment
+
+#: Tickets whose items may be sent.
+SENDABLE = (Delivery.QUEUED, Delivery.DELIVERED)
+NO_COMMENTS = _("This account's vendor takes no comments.")
+NO_CLOSING = _("This account's vendor has no way to close a ticket.")
+TOO_LATE = _("This account's vendor takes files only together with the ticket or comment, which was sent already.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,26 +37,82 @@ class Item:
         return str(self.kind.value)
 
 
-def next_item(ticket: Ticket, capabilities: Capabilities, *, using: str) -> Item | None:
-    """Return what goes next of a ticket, in the order in which it was submitted; None if nothing is queued.
+def next_item(ticket: Ticket, capabilities: Capabilities, *, using: str, has_files: bool = True) -> Item | None:
+    """Return what goes next of a ticket, in the order in which it was submitted; None if nothing can go now.
 
-    A ticket that is refused or uncertain holds back what comes after it.
+    A ticket that is refused or uncertain holds back what comes after it, and so does a comment its files.
+    `has_files` False: no file of it is queued.
     """
-    moments = capabilities.attachments.moments if capabilities.attachments else frozenset()
+    moments = moments_of(capabilities)
     if ticket.delivery == Delivery.QUEUED:
-        files = _queued_files(ticket, using=using).filter(comment=None) if "create" in moments else ()
-        return Item(Kind.CREATE, ticket, tuple(files))
+        travelling = has_files and "create" in moments
+        return Item(Kind.CREATE, ticket, _files_of(ticket, None, using=using) if travelling else ())
     if ticket.delivery != Delivery.DELIVERED:
         return None
-    comments = Comment.objects.using(using).filter(ticket=ticket, delivery=Delivery.QUEUED).order_by("created_at", "id")
-    comment = comments.first() if capabilities.can_comment else None
-    file = _queued_files(ticket, using=using).first() if "after" in moments else None
+    comment = queued_comments(ticket.pk, using=using).first()
+    files = queued_files(ticket.pk, using=using)
+    if comment is not None and "comment" in moments and "after" not in moments:
+        files = files.exclude(comment=comment)  # they travel with it
+    file = files.first() if has_files else None
     if file is not None and (comment is None or _goes_before(file, comment)):
         return Item(Kind.UPLOAD, file)
     if comment is not None:
-        files = _queued_files(ticket, using=using).filter(comment=comment) if "comment" in moments else ()
-        return Item(Kind.COMMENT, comment, tuple(files))
+        travelling = has_files and "comment" in moments
+        return Item(Kind.COMMENT, comment, _files_of(ticket, comment, using=using) if travelling else ())
     return Item(Kind.CLOSE, ticket) if ticket.close_delivery == Delivery.QUEUED else None
+
+
+def item_in_flight(entry: OutboxEntry, capabilities: Capabilities, *, using: str) -> Item | None:
+    """Return the item that the mark names, with the files that can have travelled with it; None if it is gone."""
+    kind, ticket = Kind(entry.item), entry.ticket
+    row: Row | None = ticket
+    if kind == Kind.COMMENT:
+        row = queued_comments(ticket.pk, using=using).filter(pk=entry.item_id or 0).first()
+    elif kind == Kind.UPLOAD:
+        row = queued_files(ticket.pk, using=using).filter(pk=entry.item_id or 0).first()
+    if row is None or (ticket.close_delivery if kind == Kind.CLOSE else row.delivery) != Delivery.QUEUED:
+        return None
+    files: tuple[Attachment, ...] = ()
+    if kind in (Kind.CREATE, Kind.COMMENT) and str(kind.value) in moments_of(capabilities):
+        files = _files_of(ticket, row if isinstance(row, Comment) else None, using=using)
+    # One that nobody has prepared yet came later, without an announcement.
+    return Item(kind, row, tuple(file for file in files if file.submitted_at is not None))
+
+
+def complaint_of(item: Item, capabilities: Capabilities) -> str:
+    """Return why the vendor has no way to take this item at all, "" if it has one."""
+    moments = moments_of(capabilities)
+    if item.kind == Kind.COMMENT and not capabilities.can_comment:
+        return str(capabilities.no_comment_reason or NO_COMMENTS)
+    if item.kind == Kind.UPLOAD and "after" not in moments:
+        return str(TOO_LATE)
+    if item.kind == Kind.CLOSE and not capabilities.can_close:
+        return str(NO_CLOSING)
+    return ""
+
+
+def queued_comments(ticket_id: int, *, using: str) -> QuerySet[Comment]:
+    """Return the comments of a ticket that wait to be sent, in order."""
+    rows = Comment.objects.using(using).filter(ticket=ticket_id, delivery=Delivery.QUEUED)
+    return rows.order_by("created_at", "id")
+
+
+def queued_files(ticket_id: int, *, using: str) -> QuerySet[Attachment]:
+    """Return the files of a ticket that wait to be sent, in order, without those that their comment holds back."""
+    rows = Attachment.objects.using(using).filter(ticket=ticket_id, delivery=Delivery.QUEUED)
+    return rows.filter(outgoing()).order_by("created_at", "id")
+
+
+def outgoing(prefix: str = "") -> Q:
+    """Return the condition for files that go to the vendor and are not held back by their comment."""
+    free = Q(**{f"{prefix}comment": None}) | Q(**{f"{prefix}comment__delivery__in": SENDABLE})
+    return Q(**{f"{prefix}direction": Attachment.Direction.OUT}) & free
+
+
+def is_queued(item: Item) -> QuerySet[Any]:
+    """Return the item's row while it is queued; for use in a subquery."""
+    column = "close_delivery" if item.kind == Kind.CLOSE else "delivery"
+    return type(item.row)._base_manager.filter(**{column: Delivery.QUEUED}, pk=item.row.pk)
 
 
 def ticket_draft(ticket: Ticket, files: Iterable[Attachment], *, sent_at: int | None) -> TicketDraft:
@@ -66,7 +129,7 @@ def ticket_draft(ticket: Ticket, files: Iterable[Attachment], *, sent_at: int | 
         tags=tuple(ticket.tags),
         options=ticket.options,
         files=tuple(file_draft(file) for file in files),
-        sent_at=None if sent_at is None else datetime.fromtimestamp(0, tz=UTC) + timedelta(milliseconds=sent_at),
+        sent_at=utc_moment(sent_at),
     )
 
 
@@ -87,6 +150,16 @@ def file_draft(attachment: Attachment) -> FileDraft:
     )
 
 
+def utc_moment(epoch_ms: int | None) -> datetime | None:
+    """Return epoch milliseconds as records have times: aware, in UTC."""
+    return None if epoch_ms is None else datetime.fromtimestamp(0, tz=UTC) + timedelta(milliseconds=epoch_ms)
+
+
+def moments_of(capabilities: Capabilities) -> frozenset[str]:
+    """Return the moments at which the vendor takes files, none where it takes no files."""
+    return capabilities.attachments.moments if capabilities.attachments else frozenset()
+
+
 def _goes_before(file: Attachment, comment: Comment) -> bool:
     return file.comment_id == comment.pk or file.created_at <= comment.created_at
 
@@ -96,6 +169,5 @@ def _opener(attachment: Attachment) -> Callable[[], BinaryIO]:
     return lambda: cast(BinaryIO, storage.open(name, "rb"))
 
 
-def _queued_files(ticket: Ticket, *, using: str) -> QuerySet[Attachment]:
-    files = Attachment.objects.using(using).filter(ticket=ticket, delivery=Delivery.QUEUED)
-    return files.filter(direction=Attachment.Direction.OUT).order_by("created_at", "id")
+def _files_of(ticket: Ticket, comment: Comment | None, *, using: str) -> tuple[Attachment, ...]:
+    return tuple(queued_files(ticket.pk, using=using).filter(comment=comment))

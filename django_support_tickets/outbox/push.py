@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import logging
-import queue
-import threading
 from collections.abc import Callable
 
 from django.db import DEFAULT_DB_ALIAS, connections
 
 from django_support_tickets.models import Ticket
 from django_support_tickets.models.pauses import admit, paused
-from django_support_tickets.outbox.claims import Claim, claim_next
+from django_support_tickets.outbox.claims import Claim, claim_next, is_due
 from django_support_tickets.outbox.counts import PushCounts
+from django_support_tickets.outbox.crew import Crew
 from django_support_tickets.outbox.delivery import deliver
 from django_support_tickets.outbox.intake import sweep
 from django_support_tickets.providers import Provider, providers
@@ -39,15 +38,17 @@ def push(
     """Send everything of an account that is due now, with `workers` threads; raise RuntimeError in a transaction.
 
     `stop` is asked before each claim; `progress` is told how many items have been tried so far. With one worker
-    everything runs in the calling thread.
+    everything runs in the calling thread. Raise InvalidProvider for an alias that cannot be used.
     """
     refuse_inside_transaction()
+    connections[using].close_if_unusable_or_obsolete()
     counts = PushCounts()
     with providers[alias] as provider:
-        sweep(alias, using=using)
         crew = Crew(workers, lambda claim: _work(claim, provider, counts))
         try:
-            _drain(alias, crew, stop=stop, progress=progress, using=using)
+            while sweep(alias, using=using) + _drain(alias, crew, stop=stop, progress=progress, using=using):
+                if stop():
+                    break
         finally:
             crew.close()
     state = paused(alias, using=using)
@@ -61,76 +62,37 @@ def push_ticket(ticket_id: int, *, using: str = DEFAULT_DB_ALIAS) -> PushCounts:
     counts = PushCounts()
     alias = Ticket.objects.using(using).values_list("provider", flat=True).get(pk=ticket_id)
     with providers[alias] as provider:
-        while admit(alias, using=using) != 0 and (claims := claim_next(alias, 1, using=using, ticket_id=ticket_id)):
+        sweep(alias, ticket_id=ticket_id, using=using)
+        while claims := _claim(alias, 1, ticket_id=ticket_id, using=using):
             _work(claims[0], provider, counts)
     return counts
 
 
-class Crew:
-    """Threads that work claims off; with one worker the claims are worked where they are handed out."""
-
-    def __init__(self, workers: int, work: Callable[[Claim], None]) -> None:
-        self.size = max(1, workers)
-        self.busy = 0
-        self.finished = 0
-        self._work = work
-        self._claims: queue.SimpleQueue[Claim | None] = queue.SimpleQueue()
-        self._done: queue.SimpleQueue[None] = queue.SimpleQueue()
-        names = range(self.size if self.size > 1 else 0)
-        self._threads = [threading.Thread(target=self._run, name=f"push-{name}", daemon=True) for name in names]
-        for thread in self._threads:
-            thread.start()
-
-    def start(self, claim: Claim) -> None:
-        """Hand out a claim; the caller has seen that a worker is free."""
-        self.busy += 1
-        if self._threads:
-            self._claims.put(claim)
-        else:
-            self._work(claim)
-            self._done.put(None)
-
-    def wait(self) -> None:
-        """Wait until a worker is free, and note all that are."""
-        self._done.get()
-        self.busy, self.finished = self.busy - 1, self.finished + 1
-        while not self._done.empty():
-            self._done.get()
-            self.busy, self.finished = self.busy - 1, self.finished + 1
-
-    def close(self) -> None:
-        """Let every worker finish its claim and end."""
-        for _ in self._threads:
-            self._claims.put(None)
-        for thread in self._threads:
-            thread.join()
-
-    def _run(self) -> None:
-        try:
-            while (claim := self._claims.get()) is not None:
-                try:
-                    self._work(claim)
-                finally:
-                    self._done.put(None)
-        finally:
-            connections.close_all()
-
-
 def _drain(
     alias: str, crew: Crew, *, stop: Callable[[], bool], progress: Callable[[int], None] | None, using: str
-) -> None:
+) -> int:
+    """Work until nothing is due; return how many claims were worked."""
+    before = crew.finished
     while True:
-        admitted = 0 if stop() else admit(alias, using=using)
-        free = crew.size - crew.busy
-        claims = claim_next(alias, free if admitted is None else min(free, admitted), using=using)
+        claims = [] if stop() else _claim(alias, crew.free, using=using)
         for claim in claims:
             crew.start(claim)
         if not crew.busy:
-            return
-        if not claims or crew.busy == crew.size:
+            return crew.finished - before
+        if not claims or not crew.free:
             crew.wait()
             if progress is not None:
                 progress(crew.finished)
+
+
+def _claim(alias: str, limit: int, *, using: str, ticket_id: int | None = None) -> list[Claim]:
+    """Return claims; while the account waits for its probe, at most the one that may try for all."""
+    claims = claim_next(alias, limit, ticket_id=ticket_id, using=using)
+    if claims or limit < 1 or not is_due(alias, ticket_id=ticket_id, using=using):
+        return claims
+    if admit(alias, using=using) != 1:
+        return []
+    return claim_next(alias, 1, ticket_id=ticket_id, using=using, is_probe=True)
 
 
 def _work(claim: Claim, provider: Provider, counts: PushCounts) -> None:

@@ -3,28 +3,40 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 
 from django.db.models import F
 
 from django_support_tickets.exceptions import RemoteNotFound
 from django_support_tickets.models import Attachment, Comment, TicketEvent
+from django_support_tickets.outbox.account import note_answer
 from django_support_tickets.outbox.claims import Claim, extend, release
-from django_support_tickets.outbox.items import Item, Kind, ticket_draft
-from django_support_tickets.outbox.settling import (
-    Result,
-    known_fact,
-    settle_delivered,
-    settle_refused,
-    settle_uncertain,
-)
+from django_support_tickets.outbox.facts import known_fact, write_event
+from django_support_tickets.outbox.items import Item, Kind, ticket_draft, utc_moment
+from django_support_tickets.outbox.settling import Result, settle_delivered, settle_refused, settle_uncertain
 from django_support_tickets.providers import Provider
-from django_support_tickets.records import ABSENT, Capabilities, Status, TicketRecord, normalised_text
+from django_support_tickets.records import (
+    ABSENT,
+    AttachmentRecord,
+    AuthorType,
+    Capabilities,
+    CommentRecord,
+    Status,
+    TicketRecord,
+    normalised_text,
+)
 from django_support_tickets.transport import total_deadline
 
 #: Complete searches without a match, apart by the settle time, after which a request counts as never arrived.
 SEARCHES = 2
-#: Sends that were each found absent, after which no more is tried.
+#: Attempts that may have reached the vendor, or ended in an error that nobody foresaw, after which no more is tried.
 SENDS = 8
+#: A lease lasts this many deadlines of the operation, so that it cannot run out under a worker that is alive.
+LEASE_FACTOR = 2
+#: How far the vendor's clock may be behind ours when its comments and files are compared with the mark.
+CLOCK_SKEW = timedelta(hours=1)
+#: Authors who cannot be us.
+OTHERS = frozenset({AuthorType.AGENT, AuthorType.SYSTEM, AuthorType.AI})
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,8 +54,8 @@ def can_be_searched(item: Item, capabilities: Capabilities) -> bool:
 
 def search(claim: Claim, item: Item, provider: Provider) -> str:
     """Settle an item that may be at the vendor; return the outcome's name in PushCounts. Raise ProviderError."""
-    if item.kind == Kind.CREATE and (remote_id := known_fact(claim)):
-        settle_delivered(claim, item, TicketRecord(remote_id=remote_id))
+    if remote_id := known_fact(item, using=claim.using):
+        settle_delivered(claim, item, _record_of(item, remote_id))
         return "delivered"
     if not can_be_searched(item, provider.capabilities):
         return _uncertain(claim, item, "The answer was lost, and this vendor cannot be searched.")
@@ -52,16 +64,17 @@ def search(claim: Claim, item: Item, provider: Provider) -> str:
         release(claim, wait=provider.settle_seconds - waited, error=claim.entry.last_error)
         return "waiting"
     deadline = provider.deadline_of("find" if item.kind == Kind.CREATE else "get")
-    if not extend(claim, seconds=2 * deadline):
+    if not extend(claim, seconds=LEASE_FACTOR * deadline):
         return "waiting"
     with total_deadline(deadline):
         verdict = _look(claim, item, provider)
+    note_answer(claim)
     return _decide(claim, item, verdict, provider)
 
 
 def _decide(claim: Claim, item: Item, verdict: Verdict, provider: Provider) -> str:
     if verdict.records:
-        _report_duplicates(claim, verdict.records)
+        _report_duplicates(claim, item, verdict.records)
         settle_delivered(claim, item, verdict.records[0])
         return "delivered"
     if not verdict.complete:
@@ -70,7 +83,7 @@ def _decide(claim: Claim, item: Item, verdict: Verdict, provider: Provider) -> s
         release(claim, wait=provider.settle_seconds, error=claim.entry.last_error, searches=F("searches") + 1)
         return "waiting"
     if claim.entry.attempts >= SENDS:
-        reason = f"It was sent {claim.entry.attempts} times and never arrived."
+        reason = f"It was tried {claim.entry.attempts} times and never arrived. {claim.entry.last_error}".strip()
         settle_refused(claim, item, reason=reason, cause="never arrived")
         return "refused"
     release(claim, wait=0, error=claim.entry.last_error, sent_at=None, item="", item_id=None, searches=0)
@@ -84,8 +97,10 @@ def _uncertain(claim: Claim, item: Item, reason: str) -> str:
 
 
 def _look(claim: Claim, item: Item, provider: Provider) -> Verdict:
+    # Since the first send, not the last: an earlier one that arrived very late is found too.
+    since = claim.entry.tried_since or claim.entry.sent_at
     if item.kind == Kind.CREATE:
-        found = provider.find(ticket_draft(claim.entry.ticket, item.files, sent_at=claim.entry.sent_at))
+        found = provider.find(ticket_draft(claim.entry.ticket, item.files, sent_at=since))
         return Verdict(records=found.records, complete=found.complete)
     try:
         record = provider.get(claim.entry.ticket.ref)
@@ -93,14 +108,14 @@ def _look(claim: Claim, item: Item, provider: Provider) -> Verdict:
         return Verdict(complete=False)
     match item.row:
         case Comment():
-            return _find_comment(item.row, record, using=claim.using)
+            return _find_comment(item.row, record, since=utc_moment(since), using=claim.using)
         case Attachment():
-            return _find_file(item.row, record, using=claim.using)
+            return _find_file(item.row, record, since=utc_moment(since), using=claim.using)
     is_closed = record.status in (Status.CLOSED, Status.RESOLVED)
     return Verdict(records=(record,) if is_closed else (), complete=record.status is not ABSENT)
 
 
-def _find_comment(comment: Comment, record: TicketRecord, *, using: str) -> Verdict:
+def _find_comment(comment: Comment, record: TicketRecord, *, since: datetime | None, using: str) -> Verdict:
     if record.comments is ABSENT:
         return Verdict(complete=False)
     # A copy that a pull has stored as the vendor's own is no obstacle: settling deletes it.
@@ -110,29 +125,44 @@ def _find_comment(comment: Comment, record: TicketRecord, *, using: str) -> Verd
     matches = [
         found
         for found in record.comments
-        if found.remote_id not in taken and normalised_text(found.body, found.body_format) == ours
+        if found.remote_id not in taken
+        and found.author_type not in OTHERS
+        and _is_since(found.sent_at, since)
+        and normalised_text(found.body, found.body_format) == ours
     ]
     return Verdict(records=tuple(matches[-1:]))
 
 
-def _find_file(attachment: Attachment, record: TicketRecord, *, using: str) -> Verdict:
+def _find_file(attachment: Attachment, record: TicketRecord, *, since: datetime | None, using: str) -> Verdict:
     if record.attachments is ABSENT:
         return Verdict(complete=False)
-    others = Attachment.objects.using(using).filter(ticket=attachment.ticket_id).exclude(pk=attachment.pk)
-    taken = set(others.filter(direction=Attachment.Direction.OUT).values_list("remote_id", flat=True))
+    others = Attachment.objects.using(using).filter(ticket=attachment.ticket_id, submitted_at__isnull=False)
+    taken = set(others.exclude(pk=attachment.pk).values_list("remote_id", flat=True))
     matches = [
         found
         for found in record.attachments
-        if found.name == attachment.name and found.size in (None, attachment.size) and found.remote_id not in taken
+        if found.remote_id not in taken
+        and _is_since(found.created_at, since)
+        and (found.name, found.size or attachment.size) == (attachment.name, attachment.size)
     ]
     return Verdict(records=tuple(matches[-1:]))
 
 
-def _report_duplicates(claim: Claim, records: tuple[Result, ...]) -> None:
+def _is_since(moment: datetime | None, since: datetime | None) -> bool:
+    """Return whether something at the vendor can be of a send at `since`, by its time."""
+    return moment is None or since is None or moment >= since - CLOCK_SKEW
+
+
+def _record_of(item: Item, remote_id: str) -> Result:
+    match item.row:
+        case Comment():
+            return CommentRecord(remote_id=remote_id)
+        case Attachment():
+            return AttachmentRecord(remote_id=remote_id)
+    return TicketRecord(remote_id=remote_id)
+
+
+def _report_duplicates(claim: Claim, item: Item, records: tuple[Result, ...]) -> None:
     if len(records) > 1:
-        TicketEvent.objects.using(claim.using).create(
-            ticket_id=claim.entry.ticket_id,
-            kind=TicketEvent.Kind.DUPLICATE,
-            source=TicketEvent.Source.PUSH,
-            changes={"remote_ids": [record.remote_id for record in records]},
-        )
+        remote_ids = [record.remote_id for record in records]
+        write_event(claim, TicketEvent.Kind.DUPLICATE, item, {"remote_ids": remote_ids})

@@ -1,4 +1,7 @@
-"""Write down how a send ended: first that it ended, under the lease token, then everything else."""
+"""Write down how a send ended, all of it in one transaction that the lease token guards.
+
+Rows are locked in one order everywhere: the ticket, its comments and files, the outbox entry.
+"""
 
 from __future__ import annotations
 
@@ -6,29 +9,22 @@ import logging
 from typing import Any
 
 from django.db import IntegrityError, transaction
-from django.db.models import Exists, F, Q, QuerySet
-from django.utils import timezone
+from django.db.models import Case, Exists, F, Q, QuerySet, Value, When
 
 from django_support_tickets import signals
-from django_support_tickets.exceptions import ProviderError
-from django_support_tickets.merge import Fetched, merge
-from django_support_tickets.models import (
-    Attachment,
-    Comment,
-    Delivery,
-    OutboxEntry,
-    Ticket,
-    TicketEvent,
-    WebhookDelivery,
-)
+from django_support_tickets.merge import Fetched, merge, next_poll
+from django_support_tickets.merge.cleaning import digest, raw
+from django_support_tickets.merge.ownership import read_fields
+from django_support_tickets.models import Attachment, Delivery, Ticket, TicketEvent, WebhookDelivery, moment_of
 from django_support_tickets.outbox.claims import Claim, repeated
-from django_support_tickets.outbox.items import Item, Kind
-from django_support_tickets.records import AttachmentRecord, CommentRecord, TicketRecord
+from django_support_tickets.outbox.facts import Event, keep_fact, log_facts, write_event
+from django_support_tickets.outbox.items import Item, Kind, queued_comments, queued_files
+from django_support_tickets.outbox.twins import absorb_twin
+from django_support_tickets.providers import providers
+from django_support_tickets.records import ABSENT, AttachmentRecord, CommentRecord, TicketRecord
 
 logger = logging.getLogger(__name__)
-Event = TicketEvent.Kind
 Result = TicketRecord | CommentRecord | AttachmentRecord
-
 
 READY: dict[str, Any] = {
     "lease_token": None,
@@ -50,165 +46,171 @@ class LeaseLost(Exception):
 
 
 def settle_delivered(claim: Claim, item: Item, record: Result) -> None:
-    """Store that the vendor has the item; raise LeaseLost after keeping the remote id as a fact."""
+    """Store that the vendor has the item; where that fails, keep its remote id as a fact and raise (LeaseLost)."""
     try:
         _store_delivered(claim, item, record)
-    except LeaseLost:
+    except Exception:
         keep_fact(claim, item, record.remote_id)
         raise
-    logger.info("delivered", extra=event_facts(claim, item, "delivered"))
-    ticket = claim.entry.ticket
-    if isinstance(record, TicketRecord):
-        fetched = Fetched(record=record, started_at=claim.now)
-        merge(ticket.provider, [fetched], using=claim.using, source=TicketEvent.Source.PUSH)
+    logger.info("delivered", extra=log_facts(claim, item, "delivered"))
+    if isinstance(record, TicketRecord) and (_has_conversation(record) or item.kind == Kind.CLOSE):
+        _merge(claim, item, record)
     if item.kind == Kind.CREATE:
-        _hint_if_webhook_came(claim, record.remote_id)
-        signals.ticket_delivered.send_robust(Ticket, ticket=ticket)
+        signals.ticket_delivered.send_robust(Ticket, ticket=claim.entry.ticket)
+
+
+def settle_refused(claim: Claim, item: Item, *, reason: str, cause: str) -> None:
+    """Store that the vendor has not got the item and that nothing more is tried; raise LeaseLost."""
+    _settle_failed(claim, item, Delivery.REFUSED, reason)
+    logger.warning("refused: %s", cause, extra=log_facts(claim, item, "refused"))
+    signals.delivery_refused.send_robust(type(item.row), ticket=claim.entry.ticket, item=item.row, reason=reason)
+
+
+def settle_uncertain(claim: Claim, item: Item, *, reason: str, cause: str) -> None:
+    """Store that nobody can tell whether the vendor has the item, so that a person must; raise LeaseLost."""
+    _settle_failed(claim, item, Delivery.UNCERTAIN, reason)
+    logger.error("uncertain: %s", cause, extra=log_facts(claim, item, "uncertain"))
+    signals.delivery_uncertain.send_robust(type(item.row), ticket=claim.entry.ticket, item=item.row)
+
+
+def drop(claim: Claim) -> None:
+    """Delete an entry of whose ticket nothing can be sent now; one that a new item has reached meanwhile stays."""
+    ticket = Ticket.objects.filter(pk=claim.entry.ticket_id)
+    unsent = ticket.filter(Q(delivery=Delivery.QUEUED) | Q(delivery=Delivery.DELIVERED, close_delivery=Delivery.QUEUED))
+    waiting: list[QuerySet[Any]] = [unsent]
+    if claim.entry.ticket.delivery == Delivery.DELIVERED:
+        waiting += _waiting_conversation(claim)
+    if not _delete(claim, unless=waiting):
+        claim.rows.update(lease_token=None, leased_until=None)
 
 
 def _store_delivered(claim: Claim, item: Item, record: Result) -> None:
     def store() -> None:
         with transaction.atomic(using=claim.using):
-            _finish_item(claim, item)
             _store(claim, item, record)
-            _write_event(claim, Event.DELIVERED, item, {"remote_id": record.remote_id})
+            _finish(claim, item)
+            write_event(claim, Event.DELIVERED, item, {"remote_id": record.remote_id})
+
+    def store_with_twin() -> None:
+        with transaction.atomic(using=claim.using):
+            found_twin = absorb_twin(claim.entry.ticket, record.remote_id, using=claim.using)
+            _store(claim, item, record)
+            _finish(claim, item)
+            write_event(claim, Event.DELIVERED, item, {"remote_id": record.remote_id, "found_twin": found_twin})
 
     try:
         repeated(store, using=claim.using)
     except IntegrityError:
-        if item.kind != Kind.CREATE or not _absorb_twin(claim, record.remote_id):
+        if item.kind != Kind.CREATE:
             raise
-        repeated(store, using=claim.using)
-
-
-def settle_refused(claim: Claim, item: Item, *, reason: str, cause: str) -> None:
-    """Store that the vendor has not got the item and that nothing more is tried."""
-    _settle_failed(claim, item, Delivery.REFUSED, reason)
-    logger.warning("refused %s", cause, extra=event_facts(claim, item, "refused"))
-    signals.delivery_refused.send_robust(type(item.row), ticket=claim.entry.ticket, item=item.row, reason=reason)
-
-
-def settle_uncertain(claim: Claim, item: Item, *, reason: str, cause: str) -> None:
-    """Store that nobody can tell whether the vendor has the item; a person must."""
-    _settle_failed(claim, item, Delivery.UNCERTAIN, reason)
-    logger.error("uncertain %s", cause, extra=event_facts(claim, item, "uncertain"))
-    signals.delivery_uncertain.send_robust(type(item.row), ticket=claim.entry.ticket, item=item.row)
-
-
-def describe(error: ProviderError) -> str:
-    """Return an error for the row that staff read: what happened, the vendor's code and words, its request id."""
-    code = f" [{error.code}]" if error.code else ""
-    request = f" (request {error.request_id})" if error.request_id else ""
-    return f"{error.sentence()}{code}{request}"
-
-
-def keep_fact(claim: Claim, item: Item, remote_id: str) -> None:
-    """Keep a remote id that a worker without a lease has seen; a search or a person will use it."""
-    _write_event(claim, Event.LATE_ANSWER, item, {"remote_id": remote_id})
-    logger.warning("late answer kept", extra=event_facts(claim, item, "late_answer"))
-
-
-def known_fact(claim: Claim) -> str:
-    """Return the remote id that a late answer has named for this ticket, "" if none has."""
-    events = TicketEvent.objects.using(claim.using).filter(ticket=claim.entry.ticket_id, kind=Event.LATE_ANSWER)
-    changes = events.filter(changes__item=Kind.CREATE).order_by("pk").values_list("changes", flat=True).first()
-    return str(changes.get("remote_id", "")) if isinstance(changes, dict) else ""
-
-
-def event_facts(claim: Claim, item: Item, name: str) -> dict[str, Any]:
-    """Return the `extra` of a log record: a stable event name, account, operation, key and request id."""
-    return {
-        "event": f"push.{name}",
-        "account": claim.entry.provider,
-        "operation": item.operation,
-        "key": str(claim.entry.ticket.key),
-        "request_id": claim.entry.request_id,
-    }
+        repeated(store_with_twin, using=claim.using)
 
 
 def _settle_failed(claim: Claim, item: Item, delivery: Delivery, reason: str) -> None:
-    kind = Event.REFUSED if delivery == Delivery.REFUSED else Event.UNCERTAIN
-    with transaction.atomic(using=claim.using):
-        _finish_item(claim, item)
-        rows = _rows(claim, item).filter(pk=item.row.pk)
-        if item.kind == Kind.CLOSE:
-            rows.update(close_delivery=delivery)
-        else:
-            rows.filter(delivery=Delivery.QUEUED).update(
-                delivery=delivery, delivery_error=reason, updated_at=timezone.now()
-            )
-            item.row.delivery, item.row.delivery_error = delivery, reason
-        _write_event(claim, kind, item, {"reason": reason})
+    event = Event.REFUSED if delivery == Delivery.REFUSED else Event.UNCERTAIN
+    rows = _rows(claim, item)
+
+    def store() -> None:
+        with transaction.atomic(using=claim.using):
+            if item.kind == Kind.CLOSE:
+                rows.filter(close_delivery=Delivery.QUEUED).update(close_delivery=delivery, updated_at=claim.moment)
+            else:
+                queued = rows.filter(delivery=Delivery.QUEUED)
+                queued.update(delivery=delivery, delivery_error=reason, updated_at=claim.moment)
+            _finish(claim, item)
+            write_event(claim, event, item, {"reason": reason})
+
+    repeated(store, using=claim.using)
+    if item.kind == Kind.CLOSE:
+        claim.entry.ticket.close_delivery = delivery
+    else:
+        item.row.delivery, item.row.delivery_error = delivery, reason
 
 
-def _finish_item(claim: Claim, item: Item) -> None:
-    """Delete the entry if this item was the ticket's last, else make it ready for the next; raise LeaseLost."""
-    ticket = claim.entry.ticket_id
-    waiting: list[QuerySet[Any]] = [
-        Comment.objects.filter(ticket=ticket, delivery=Delivery.QUEUED).exclude(pk=_pk(item, Kind.COMMENT)),
-        Attachment.objects.filter(ticket=ticket, delivery=Delivery.QUEUED).exclude(pk=_pk(item, Kind.UPLOAD)),
-    ]
+def _finish(claim: Claim, item: Item) -> None:
+    """Delete the entry if this item was the ticket's last, else make it ready for the next; raise LeaseLost.
+
+    What is queued beside it at this very moment may not be seen; the sweep finds it.
+    """
+    waiting = _waiting_conversation(claim, besides=item)
     if item.kind != Kind.CLOSE:
-        waiting.append(Ticket.objects.filter(pk=ticket, close_delivery=Delivery.QUEUED))
-    nothing_more = Q(*(~Exists(rows) for rows in waiting))
-    if claim.rows.filter(nothing_more).delete()[0]:
-        return
-    if not claim.rows.update(**READY):
+        waiting.append(Ticket.objects.filter(pk=claim.entry.ticket_id, close_delivery=Delivery.QUEUED))
+    if not _delete(claim, unless=waiting) and not claim.rows.update(**READY):
         raise LeaseLost(str(claim.entry.pk))
 
 
-def _rows(claim: Claim, item: Item) -> QuerySet[Any]:
-    return type(item.row)._base_manager.using(claim.using).all()
+def _delete(claim: Claim, *, unless: list[QuerySet[Any]]) -> bool:
+    """Delete the entry under its token, by one statement: `delete()` makes two of it where somebody listens."""
+    rows = claim.rows.filter(*(~Exists(waiting) for waiting in unless))
+    return bool(rows._raw_delete(claim.using))
 
 
-def _pk(item: Item, kind: OutboxEntry.Item) -> int:
-    return item.row.pk if item.kind == kind else 0
+def _waiting_conversation(claim: Claim, *, besides: Item | None = None) -> list[QuerySet[Any]]:
+    comments = queued_comments(claim.entry.ticket_id, using=claim.using)
+    files = queued_files(claim.entry.ticket_id, using=claim.using)
+    if besides is not None:
+        done = [file.pk for file in besides.files]
+        comments = comments.exclude(pk=besides.row.pk) if besides.kind == Kind.COMMENT else comments
+        files = files.exclude(pk__in=[*done, besides.row.pk] if besides.kind == Kind.UPLOAD else done)
+    return [comments, files]
 
 
 def _store(claim: Claim, item: Item, record: Result) -> None:
-    now = timezone.now()
-    rows = _rows(claim, item).filter(pk=item.row.pk)
+    now = claim.moment
     delivered: dict[str, Any] = {"delivery": Delivery.DELIVERED, "delivery_error": "", "updated_at": now}
-    if item.kind == Kind.CREATE:
-        rows.update(remote_id=record.remote_id, delivered_at=now, next_poll_at=now, **delivered)
-        claim.entry.ticket.remote_id = record.remote_id
+    if item.kind == Kind.CREATE and isinstance(record, TicketRecord):
+        _store_created(claim, record, delivered)
     elif item.kind == Kind.CLOSE:
-        rows.update(close_delivery=Delivery.DELIVERED, next_poll_at=now)
+        _rows(claim, item).update(close_delivery=Delivery.DELIVERED, next_poll_at=now, updated_at=now)
+        claim.entry.ticket.close_delivery = Delivery.DELIVERED
     else:
-        _forget_echo(claim, item, record.remote_id)
-        rows.update(remote_id=record.remote_id or F("remote_id"), **delivered)
         Ticket.objects.using(claim.using).filter(pk=claim.entry.ticket_id).update(next_poll_at=now)
-    item.row.delivery = Delivery.DELIVERED
+        _forget_echo(claim, item, record.remote_id)
+        _rows(claim, item).update(remote_id=record.remote_id or F("remote_id"), **delivered)
+        item.row.delivery = Delivery.DELIVERED
     if item.files:
         files = Attachment.objects.using(claim.using).filter(pk__in=[file.pk for file in item.files])
         files.filter(delivery=Delivery.QUEUED).update(**delivered)
 
 
+def _store_created(claim: Claim, record: TicketRecord, delivered: dict[str, Any]) -> None:
+    """Store the remote id and, by the same statement, what the vendor says of its new ticket."""
+    ticket, now = claim.entry.ticket, claim.moment
+    values = {"remote_id": record.remote_id, "delivered_at": now, **delivered, **read_fields(record, ticket.origin)}
+    if not _has_conversation(record):  # else all of it is merged afterwards
+        values |= {"digest": digest(record), "synced_at": moment_of(claim.now), "raw": raw(record.raw) or None}
+    due = next_poll(values.get("status", ""), now, now=now, capabilities=providers[claim.entry.provider].capabilities)
+    # A webhook may have been faster than the answer to our own request.
+    webhooks = WebhookDelivery.objects.filter(provider=claim.entry.provider, remote_id=record.remote_id)
+    hinted = Case(When(Exists(webhooks), then=Value(now)), default=Value(due))
+    rows = Ticket.objects.using(claim.using).filter(pk=ticket.pk)
+    rows.update(**values, next_poll_at=now if record.status is ABSENT else hinted)
+    for name, value in values.items():
+        setattr(ticket, name, value)
+
+
+def _has_conversation(record: TicketRecord) -> bool:
+    return bool(record.comments or record.attachments)
+
+
+def _merge(claim: Claim, item: Item, record: TicketRecord) -> None:
+    """Merge the rest of what the vendor said; if that fails, the next pull brings it."""
+    if record.status is ABSENT:
+        return
+    fetched = Fetched(record=record, started_at=claim.now)
+    try:
+        merge(claim.entry.provider, [fetched], using=claim.using, source=TicketEvent.Source.PUSH)
+    except Exception as error:
+        logger.warning("not merged: %s", type(error).__name__, extra=log_facts(claim, item, "not_merged"))
+
+
+def _rows(claim: Claim, item: Item) -> QuerySet[Any]:
+    return type(item.row)._base_manager.using(claim.using).filter(pk=item.row.pk)
+
+
 def _forget_echo(claim: Claim, item: Item, remote_id: str) -> None:
     """Delete the row that a pull has made of the vendor's copy before the send could tell that it is ours."""
     if remote_id:
-        copies = _rows(claim, item).filter(ticket=claim.entry.ticket_id, remote_id=remote_id)
-        copies.exclude(pk=item.row.pk).delete()
-
-
-def _absorb_twin(claim: Claim, remote_id: str) -> bool:
-    """Delete the copy of our own ticket that a list walk imported before its id was stored; a pull refills it."""
-    twins = Ticket.objects.using(claim.using).of(claim.entry.provider).filter(remote_id=remote_id)
-    return bool(twins.filter(origin=Ticket.Origin.VENDOR).delete()[0])
-
-
-def _hint_if_webhook_came(claim: Claim, remote_id: str) -> None:
-    """Make the ticket due if its webhook was faster than the answer to our own request."""
-    webhooks = WebhookDelivery.objects.filter(provider=claim.entry.provider, remote_id=remote_id)
-    Ticket.objects.using(claim.using).filter(Exists(webhooks), pk=claim.entry.ticket_id).update(
-        next_poll_at=timezone.now()
-    )
-
-
-def _write_event(claim: Claim, kind: TicketEvent.Kind, item: Item, changes: dict[str, Any]) -> None:
-    TicketEvent.objects.using(claim.using).create(
-        ticket_id=claim.entry.ticket_id,
-        kind=kind,
-        source=TicketEvent.Source.PUSH,
-        changes={"item": item.operation, "key": str(item.row.key), **changes},
-    )
+        rows: QuerySet[Any] = type(item.row)._base_manager.using(claim.using).exclude(pk=item.row.pk)
+        facts = {"ticket": claim.entry.ticket_id, "remote_id": remote_id}
+        rows.filter(**facts, submitted_at=None, created_by=None).delete()

@@ -10,12 +10,10 @@ from __future__ import annotations
 import base64
 import contextlib
 import hashlib
-import hmac
 import re
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, datetime
 from typing import Any, Unpack
 
 from django.utils.translation import gettext
@@ -29,10 +27,10 @@ from django_support_tickets.providers.http import (
     loaded,
     raw_of,
     text_of,
-    time_of,
     uuid_of,
     words_of,
 )
+from django_support_tickets.providers.signatures import check_age, first_header, verify_hmac
 from django_support_tickets.records import (
     AttachmentRules,
     Capabilities,
@@ -160,13 +158,9 @@ class RipioProvider(HttpProvider):
 
         An event about something else than tickets names no remote id. Source: /ramps-api/webhooks/introduction.
         """
-        if not self.webhook_secrets():
-            raise WebhookRejected("no webhook secret is configured")
-        if not self._is_signed(headers, body):
-            raise WebhookRejected("the signature is missing or wrong")
+        verify_hmac(self.webhook_secrets(), body, self._given_digest(headers))
         event = _event_of(body)
-        if not self._is_timely(event):
-            raise WebhookRejected("the event is too old or too new, or has no time")
+        check_age(event.get("issueDatetime"), self.webhook_tolerance)
         event_type = text_of(event.get("eventType"))
         remote_id = uuid_of(dict_of(event.get("supportTicket")).get("ticketId")) if event_type in EVENT_TYPES else ""
         if event_type in EVENT_TYPES and not remote_id:
@@ -237,24 +231,12 @@ class RipioProvider(HttpProvider):
             return error
         return AccessDenied("the credentials are refused", **{**answer.facts, "code": error.code}, reason=error.reason)
 
-    def _is_signed(self, headers: Mapping[str, str], body: bytes) -> bool:
-        given = self._given_digest(headers).encode()
-        digests = [hmac.new(secret.encode(), body, hashlib.sha256).hexdigest() for secret in self.webhook_secrets()]
-        return bool(given) and any(hmac.compare_digest(digest.encode(), given) for digest in digests)
-
     def _given_digest(self, headers: Mapping[str, str]) -> str:
         """Return the 64 hexadecimal digits of the first signature header there is, or ""."""
-        present = {name.lower(): value for name, value in headers.items()}
-        value = next((present[name.lower()] for name in self.signature_headers if name.lower() in present), "")
         # Not case by case: one flipped bit anywhere in the header must refuse it.
+        value = first_header(headers, *self.signature_headers)
         match = re.fullmatch(r"(sha256=|SHA256=)?([0-9a-f]{64})", value.strip())
         return match[2] if match and (match[1] or not self.require_sha256_prefix) else ""
-
-    def _is_timely(self, event: Mapping[str, Any]) -> bool:
-        if self.webhook_tolerance is None:
-            return True
-        issued = time_of(event.get("issueDatetime"))
-        return issued is not None and abs((datetime.now(UTC) - issued).total_seconds()) <= self.webhook_tolerance
 
 
 class _TokenInUse(threading.local):

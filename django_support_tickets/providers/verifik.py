@@ -53,7 +53,7 @@ from django_support_tickets.records import (
     TicketRecord,
     TicketRef,
 )
-from django_support_tickets.transport import Answer, HeaderAuth, json_body, path_id, redact
+from django_support_tickets.transport import Answer, Body, HeaderAuth, json_body, path_id, redact
 
 ATTACHMENTS = "/v2/attachments"
 PAGE_SIZE = 50
@@ -130,19 +130,9 @@ class VerifikProvider(HttpProvider):
         return self._record(ticket)
 
     def create(self, draft: TicketDraft) -> TicketRecord:
-        if self.write_dialect == "docs":
-            tag = key_tag(draft.key) if self.reference else ""
-            path, payload = self.path_prefix, to_payload(draft, tag=tag)
-        else:
-            self._refuse_incomplete(draft)
-            files = self._upload_all(draft.files, key=draft.key)
-            thread = to_thread(draft.description, files, html_messages=self.html_messages)
-            mark = short_reference(draft.key) if self.reference else ""
-            path, payload = f"{self.path_prefix}/insert", to_app_payload(draft, thread, mark=mark)
-        body = json_body(payload)
-        return self._record(
-            self._ticket(self.call("create", "POST", path, body=body, key=draft.key, deadline=self.deadline))
-        )
+        path, body = self._create_app(draft) if self.write_dialect == "app" else self._create_docs(draft)
+        answer = self.call("create", "POST", path, body=body, key=draft.key, deadline=self.deadline)
+        return self._record(self._ticket(answer))
 
     def list_changed(self, scope: str, cursor: str | None) -> Page:
         """Return one page of all tickets; no filter by time is documented.
@@ -310,6 +300,17 @@ class VerifikProvider(HttpProvider):
         if not remote_id:
             raise self.not_understood(answer, "it has no attachment id")
         return remote_id
+
+    def _create_docs(self, draft: TicketDraft) -> tuple[str, Body]:
+        tag = key_tag(draft.key) if self.reference else ""
+        return self.path_prefix, json_body(to_payload(draft, tag=tag))
+
+    def _create_app(self, draft: TicketDraft) -> tuple[str, Body]:
+        self._refuse_incomplete(draft)
+        files = self._upload_all(draft.files, key=draft.key)
+        thread = to_thread(draft.description, files, html_messages=self.html_messages)
+        mark = short_reference(draft.key) if self.reference else ""
+        return f"{self.path_prefix}/insert", json_body(to_app_payload(draft, thread, mark=mark))
 
     def _refuse_incomplete(self, draft: TicketDraft) -> None:
         """Refuse what the web app's create-dialog would not send."""

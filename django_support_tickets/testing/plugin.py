@@ -8,6 +8,8 @@ import pytest
 from django_support_tickets.conf import settings
 from django_support_tickets.testing.sandbox import Sandbox, WebhookVendor
 
+pytest.register_assert_rewrite("django_support_tickets.testing.contract")
+
 
 class SignWebhook(Protocol):
     def __call__(self, alias: str, payload: Mapping[str, Any] | bytes, **signing: Any) -> tuple[dict[str, str], bytes]:

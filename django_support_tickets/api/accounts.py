@@ -1,0 +1,66 @@
+"""What a front end needs to know of an account to build a form: its capabilities, and nothing about its credentials."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django_support_tickets.api.scope import CUSTOMER_FIELDS, customer_of, is_agent, offered
+from django_support_tickets.attachments.rules import MOST, largest
+from django_support_tickets.attachments.signatures import CONTENT_TYPES
+from django_support_tickets.providers import Provider, providers
+from django_support_tickets.records import AttachmentRules, Capabilities
+
+
+def accounts_for(user: Any) -> list[dict[str, Any]]:
+    """Return the accounts that a user can raise tickets at, in the order of SUPPORT_TICKETS_PROVIDERS."""
+    found = ((alias, offered(user, alias)) for alias in providers)
+    return [
+        account_of(provider, user=user) for _, provider in found if provider is not None and _can_raise(provider, user)
+    ]
+
+
+def account_of(provider: Provider, *, user: Any) -> dict[str, Any]:
+    """Return an account as `/providers/` shows it; sizes in bytes, null: no limit, or no files."""
+    capabilities = provider.capabilities
+    return {
+        "alias": provider.alias,
+        "required_fields": _required(capabilities, user),
+        "sent_fields": sorted(capabilities.sent_fields),
+        "subject_max": capabilities.subject_max,
+        "description_max": capabilities.description_max,
+        "comment_max": capabilities.comment_max,
+        "categories": list(capabilities.categories),
+        "priorities": list(capabilities.priorities),
+        "options": sorted(capabilities.option_names),
+        "can_comment": capabilities.can_comment,
+        "no_comment_reason": str(capabilities.no_comment_reason),
+        "can_close": capabilities.can_close,
+        "files": _files(capabilities.attachments),
+    }
+
+
+def _required(capabilities: Capabilities, user: Any) -> list[str]:
+    """Return what must be filled in; who a customer is, is not asked of them."""
+    required = {"subject", *capabilities.required_fields}
+    return sorted(required if is_agent(user) else required - {*CUSTOMER_FIELDS})
+
+
+def _files(rules: AttachmentRules | None) -> dict[str, Any] | None:
+    if rules is None:
+        return None
+    return {
+        "moments": sorted(rules.moments),
+        "max_count": MOST if rules.max_count is None else rules.max_count,
+        "max_bytes": largest(rules),
+        "max_total_bytes": rules.max_total_bytes,
+        "extensions": sorted(rules.extensions or CONTENT_TYPES),
+        "content_types": sorted(rules.content_types),
+    }
+
+
+def _can_raise(provider: Provider, user: Any) -> bool:
+    """Return whether everything is known that the vendor needs to know of this user."""
+    if is_agent(user):
+        return True
+    known = customer_of(user, provider.alias) or {}
+    return all(known.get(name) for name in provider.capabilities.required_fields & {*CUSTOMER_FIELDS})

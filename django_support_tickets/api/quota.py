@@ -1,0 +1,59 @@
+"""How much one user may raise: counted in the database, under a lock, from rows that nobody can fake."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.contrib.auth import get_user_model
+from django.db import connections
+from django.db.models import QuerySet
+from django.db.models.functions import Coalesce
+from django.utils import timezone
+from rest_framework.exceptions import Throttled
+
+from django_support_tickets.conf import settings
+from django_support_tickets.models import Attachment, Comment, Ticket
+
+WINDOWS = {"hour": timedelta(hours=1), "day": timedelta(days=1)}
+#: Comments and files, of each so many times the number of tickets.
+MESSAGES_PER_TICKET = 10
+
+
+def lock(user_id: Any, *, using: str) -> None:
+    """Let only one transaction at a time count for a user.
+
+    SQLite has no row locks and needs none: whoever has written before counting is alone until the commit.
+    """
+    features = connections[using].features
+    if features.has_select_for_update:
+        # Without the stronger lock, on which every insert of a row that names the user would wait.
+        users = get_user_model()._base_manager.using(using)
+        list(users.select_for_update(no_key=features.has_select_for_no_key_update).filter(pk=user_id).values("pk"))
+
+
+def refuse_too_many_tickets(requester_id: Any, *, using: str) -> None:
+    """Raise Throttled if a requester has now raised more tickets than SUPPORT_TICKETS_QUOTA allows.
+
+    A draft counts from when it was made, and again from when it is submitted.
+    """
+    tickets = Ticket.objects.using(using).filter(requester=requester_id)
+    _refuse_too_many(tickets.annotate(counted_at=Coalesce("submitted_at", "created_at")), 1)
+
+
+def refuse_too_many_messages(model: type[Comment] | type[Attachment], user_id: Any, *, using: str) -> None:
+    """Raise Throttled if a user has now added more comments, or files, than tickets would allow."""
+    rows: QuerySet[Any] = model._default_manager.using(using).filter(created_by=user_id)
+    _refuse_too_many(rows.annotate(counted_at=Coalesce("submitted_at", "created_at")), MESSAGES_PER_TICKET)
+
+
+def _refuse_too_many(rows: QuerySet[Any], factor: int) -> None:
+    """Raise Throttled until enough of the rows, of which the newest is the one in question, are out of the window."""
+    now = timezone.now()
+    for name, limit in (settings.QUOTA or {}).items():
+        since, most = now - WINDOWS[name], limit * factor
+        newest: list[datetime] = list(
+            rows.filter(counted_at__gt=since).order_by("-counted_at").values_list("counted_at", flat=True)[: most + 1]
+        )
+        if len(newest) > most:
+            raise Throttled(wait=max((newest[-1] - since).total_seconds(), 1))

@@ -1,0 +1,183 @@
+"""What the API does to tickets: each is one transaction that counts, stores and writes the timeline, or nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from django.core.exceptions import ValidationError
+from django.core.files.base import File
+from django.db import router, transaction
+from django.db.models import ProtectedError
+from django.utils import timezone
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
+from rest_framework import serializers, status
+from rest_framework.exceptions import APIException, ErrorDetail
+
+from django_support_tickets.api import quota
+from django_support_tickets.attachments.intake import validate_files
+from django_support_tickets.attachments.storing import StorageFailed
+from django_support_tickets.models import Attachment, Comment, Delivery, OutboxEntry, Submission, Ticket, TicketEvent
+from django_support_tickets.outbox.claims import repeated
+from django_support_tickets.outbox.facts import note_decision
+from django_support_tickets.outbox.validation import provider_of
+from django_support_tickets.providers import Provider
+
+Files = Sequence["File[Any]"]
+Kind = OutboxEntry.Item
+NO_DRAFT = _("Only a draft can be changed, submitted or deleted.")
+
+
+class Conflict(APIException):
+    """The ticket's state does not allow this."""
+
+    status_code = status.HTTP_409_CONFLICT
+    default_code = "conflict"
+
+
+class Unavailable(APIException):
+    """Something that this site needs does not answer; the same request may work later."""
+
+    status_code = status.HTTP_503_SERVICE_UNAVAILABLE
+    default_detail = _("This cannot be done now; try again later.")
+    default_code = "unavailable"
+
+
+def provider_for(ticket: Ticket) -> Provider:
+    """Return the provider of a ticket's account; raise ValidationError, without naming others, if there is none."""
+    with complaints():
+        return provider_of(ticket)
+
+
+def check_uploads(files: Files, provider: Provider, *, field: str = "files") -> None:
+    """Raise ValidationError if a vendor would not take these uploads; nothing of them is stored."""
+    with complaints(field):
+        validate_files(files, provider.capabilities.attachments)
+
+
+def raise_ticket(values: Mapping[str, Any], files: Files, *, user: Any) -> Ticket:
+    """Store a ticket with its files and return it; raise ValidationError, or Throttled over the quota."""
+    using = router.db_for_write(Ticket)
+
+    def store() -> Ticket:
+        with transaction.atomic(using=using), complaints():
+            quota.lock(values["requester"].pk, using=using)
+            ticket = Ticket(**values)
+            ticket.save(using=using)
+            _add_files(files, ticket=ticket, comment=None, user=user)
+            quota.refuse_too_many_tickets(ticket.requester_id, using=using)
+            if ticket.delivery == Delivery.QUEUED:
+                _note(ticket, Kind.CREATE, user=user)
+            return ticket
+
+    return repeated(store, using=using)
+
+
+def submit_draft(ticket: Ticket, values: Mapping[str, Any], *, user: Any) -> None:
+    """Queue a draft, or what its vendor has refused, with these last changes; raise Conflict for anything else."""
+    using = router.db_for_write(Ticket, instance=ticket)
+    with transaction.atomic(using=using), complaints():
+        quota.lock(ticket.requester_id, using=using)
+        if ticket.delivery == Delivery.REFUSED:
+            ticket.back_to_draft()
+        hold_draft(ticket, using=using)
+        for name, value in values.items():
+            setattr(ticket, name, value)
+        ticket.submit()
+        if ticket.requester_id is not None:
+            quota.refuse_too_many_tickets(ticket.requester_id, using=using)
+        _note(ticket, Kind.CREATE, user=user)
+
+
+def edit_draft(ticket: Ticket, values: Mapping[str, Any]) -> None:
+    """Store changes of a draft; raise Conflict if it is none (any more)."""
+    using = router.db_for_write(Ticket, instance=ticket)
+    with transaction.atomic(using=using), complaints():
+        hold_draft(ticket, using=using)
+        for name, value in values.items():
+            setattr(ticket, name, value)
+        ticket.save(using=using, update_fields={*values, "updated_at"})
+
+
+def delete_draft(ticket: Ticket) -> None:
+    """Delete a draft with its files; raise Conflict if it is none (any more)."""
+    using = router.db_for_write(Ticket, instance=ticket)
+    with transaction.atomic(using=using):
+        hold_draft(ticket, using=using)
+        try:
+            ticket.delete(using=using)
+        except ProtectedError:
+            raise Conflict(_("It is being sent.")) from None
+
+
+def require_draft(ticket: Ticket) -> None:
+    """Raise Conflict if a ticket, as it was read, is no draft."""
+    if ticket.delivery != Delivery.DRAFT:
+        raise Conflict(NO_DRAFT)
+
+
+def hold_draft(ticket: Ticket, *, using: str) -> None:
+    """Keep everybody else from submitting a draft until the transaction ends; raise Conflict if it is none."""
+    # By an UPDATE, which locks on every database; the instance may be older than what is stored.
+    drafts = Ticket.objects.using(using).filter(pk=ticket.pk, delivery=Delivery.DRAFT)
+    if not drafts.update(updated_at=timezone.now()):
+        raise Conflict(NO_DRAFT)
+
+
+def add_comment(ticket: Ticket, body: str, files: Files, *, user: Any) -> Comment:
+    """Queue a comment with the files that travel with it; raise ValidationError, or Throttled over the quota."""
+    using = router.db_for_write(Comment, instance=ticket)
+    with transaction.atomic(using=using), complaints():
+        quota.lock(user.pk, using=using)
+        comment = Comment(ticket=ticket, body=body, created_by=user)
+        comment.save(using=using)
+        quota.refuse_too_many_messages(Comment, user.pk, using=using)
+        _add_files(files, ticket=ticket, comment=comment, user=user)
+        _note(comment, Kind.COMMENT, user=user)
+    return comment
+
+
+def add_file(ticket: Ticket, file: File[Any], *, user: Any) -> Attachment:
+    """Queue a file, or add it to a draft; raise ValidationError, or Throttled over the quota."""
+    using = router.db_for_write(Attachment, instance=ticket)
+    with transaction.atomic(using=using), complaints("file"):
+        quota.lock(user.pk, using=using)
+        (attachment,) = _add_files([file], ticket=ticket, comment=None, user=user)
+        if ticket.delivery != Delivery.DRAFT:
+            _note(attachment, Kind.UPLOAD, user=user)
+    return attachment
+
+
+@contextmanager
+def complaints(files: str = "files") -> Iterator[None]:
+    """Turn what models, validation and storage raise into answers; complaints about files go to the field `files`."""
+    try:
+        yield
+    except ValidationError as error:
+        detail = serializers.as_serializer_error(error)
+        if "file" in detail:
+            detail[files] = detail.pop("file")
+        if "provider" in detail:  # it may name every account there is
+            detail["provider"] = [ErrorDetail(gettext("This account cannot be used."), "unusable")]
+        raise serializers.ValidationError(detail) from None
+    except StorageFailed:
+        raise Unavailable() from None
+
+
+def _add_files(files: Files, *, ticket: Ticket, comment: Comment | None, user: Any) -> list[Attachment]:
+    using, added = str(ticket._state.db), []
+    for file in files:
+        file.seek(0)
+        attachment = Attachment(ticket=ticket, comment=comment, file=file, name=file.name or "", created_by=user)
+        attachment.save(using=using)
+        added.append(attachment)
+    if added:
+        quota.refuse_too_many_messages(Attachment, user.pk, using=using)
+    return added
+
+
+def _note(item: Submission, operation: OutboxEntry.Item, *, user: Any) -> None:
+    """Write into the timeline who has submitted what."""
+    note_decision(item, TicketEvent.Kind.SUBMITTED, actor=user, source=TicketEvent.Source.API, item=operation)

@@ -1,0 +1,71 @@
+"""Who sees which tickets, and which accounts are offered to whom; asked for every request."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, cast
+
+from django.db.models import QuerySet
+from django.utils.module_loading import import_string
+
+from django_support_tickets.conf import settings
+from django_support_tickets.exceptions import InvalidProvider
+from django_support_tickets.models import Ticket
+from django_support_tickets.providers import Provider, providers
+
+#: What a customer never says about themselves: it comes from SUPPORT_TICKETS_CUSTOMER_RESOLVER.
+CUSTOMER_FIELDS = ("customer_id", "contact_name", "contact_email")
+
+
+def is_agent(user: Any) -> bool:
+    """Return whether a user is staff with the permission to view tickets; everybody else is a customer."""
+    return is_active(user) and bool(getattr(user, "is_staff", False)) and may(user, "view_ticket")
+
+
+def is_active(user: Any) -> bool:
+    """Return whether somebody is logged in whose account has not been switched off since."""
+    return bool(user and user.is_authenticated and user.is_active)
+
+
+def may(user: Any, codename: str) -> bool:
+    """Return whether a user has a permission of this app."""
+    return bool(user.has_perm(f"support_tickets.{codename}"))
+
+
+def tickets_for(user: Any) -> QuerySet[Ticket]:
+    """Return the tickets that a user may know of: SUPPORT_TICKETS_TICKET_SCOPE, or all for agents and else their own.
+
+    Nothing for somebody who is not logged in or not active, whatever the setting says.
+    """
+    if not is_active(user):
+        return Ticket.objects.none()
+    scope = _function(settings.TICKET_SCOPE)
+    if scope is not None:
+        return cast("QuerySet[Ticket]", scope(user))
+    return Ticket.objects.all() if is_agent(user) else Ticket.objects.filter(requester=user)
+
+
+def customer_of(user: Any, alias: str) -> dict[str, str] | None:
+    """Return what a vendor knows a user by: customer_id, contact_name, contact_email; empty without a resolver.
+
+    None: SUPPORT_TICKETS_CUSTOMER_RESOLVER does not offer this account to the user.
+    """
+    resolver = _function(settings.CUSTOMER_RESOLVER)
+    if resolver is None:
+        return dict.fromkeys(CUSTOMER_FIELDS, "")
+    found = resolver(user, alias)
+    return None if found is None else {name: str(found.get(name) or "") for name in CUSTOMER_FIELDS}
+
+
+def offered(user: Any, alias: str) -> Provider | None:
+    """Return the provider of an account that a user may raise tickets at; None: there is no such account for them."""
+    if alias not in providers or (not is_agent(user) and customer_of(user, alias) is None):
+        return None
+    try:
+        return providers[alias]
+    except InvalidProvider:
+        return None  # `manage.py check` says what is wrong with it
+
+
+def _function(setting: str | Callable[..., Any] | None) -> Callable[..., Any] | None:
+    return import_string(setting) if isinstance(setting, str) else setting

@@ -1,0 +1,199 @@
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib.auth import get_user_model
+from django.utils.translation import gettext as _
+from rest_framework import serializers
+
+from django_support_tickets.api.raising import check_uploads, edit_draft, raise_ticket
+from django_support_tickets.api.scope import CUSTOMER_FIELDS, customer_of, offered
+from django_support_tickets.api.sentences import OF_CLOSINGS, OF_TICKETS
+from django_support_tickets.api.serializers.fields import AboutField, OptionsField, SentenceField
+from django_support_tickets.models import Delivery, OutboxEntry, Ticket
+from django_support_tickets.models.ticket import only_alias
+from django_support_tickets.outbox.validation import validate_ticket
+from django_support_tickets.providers import Provider
+
+Attrs = dict[str, Any]
+NO_COLUMNS = ("files", "draft")
+
+
+class TicketSerializer(serializers.ModelSerializer[Ticket]):
+    """A ticket as a customer sees and raises it."""
+
+    provider = serializers.CharField(max_length=64, required=False)
+    subject = serializers.CharField(max_length=500)
+    description = serializers.CharField(required=False, allow_blank=True)
+    priority = serializers.CharField(max_length=64, required=False, allow_blank=True)
+    category = serializers.CharField(max_length=64, required=False, allow_blank=True)
+    tags = serializers.ListField(child=serializers.CharField(max_length=64), max_length=50, required=False)
+    options = OptionsField(required=False)
+    delivery_text = SentenceField(OF_TICKETS, source="delivery")
+    closing = serializers.CharField(source="close_delivery", read_only=True)
+    closing_text = SentenceField(OF_CLOSINGS, source="close_delivery")
+    comments_count = serializers.IntegerField(read_only=True)
+    attachments_count = serializers.IntegerField(read_only=True)
+    files = serializers.ListField(child=serializers.FileField(), max_length=100, required=False, write_only=True)
+    draft = serializers.BooleanField(default=False, write_only=True)
+
+    class Meta:
+        model = Ticket
+        validators: list[Any] = []
+        fields: tuple[str, ...] = (
+            "key",
+            "provider",
+            "reference",
+            "subject",
+            "description",
+            "priority",
+            "category",
+            "tags",
+            "options",
+            "contact_name",
+            "contact_email",
+            "status",
+            "resolution",
+            "delivery",
+            "delivery_text",
+            "closing",
+            "closing_text",
+            "comments_count",
+            "attachments_count",
+            "created_at",
+            "updated_at",
+            "submitted_at",
+            "delivered_at",
+            "resolved_at",
+            "closed_at",
+            "last_comment_at",
+            "files",
+            "draft",
+        )
+        read_only_fields: tuple[str, ...] = (
+            "key",
+            "reference",
+            "contact_name",
+            "contact_email",
+            "status",
+            "resolution",
+            "delivery",
+            "created_at",
+            "updated_at",
+            "submitted_at",
+            "delivered_at",
+            "resolved_at",
+            "closed_at",
+            "last_comment_at",
+        )
+
+    def validate(self, attrs: Attrs) -> Attrs:
+        """Ask the account what it takes; every complaint names its field, and nothing is stored yet."""
+        attrs["provider"] = alias = self._alias(attrs)
+        provider = offered(self.context["request"].user, alias)
+        if provider is None:
+            raise serializers.ValidationError({"provider": [_("There is no such account.")]}, code="unknown")
+        self._refuse_leaving_files(alias)
+        attrs.update(self.customer(provider))
+        if self.instance is None and not attrs["draft"]:
+            validate_ticket(Ticket(**{name: value for name, value in attrs.items() if name not in NO_COLUMNS}))
+        if files := attrs.get("files"):
+            check_uploads(files, provider)
+        return attrs
+
+    def customer(self, provider: Provider) -> dict[str, str]:
+        """Return who raises the ticket, as the vendor knows them; raise ValidationError if it needs to know more."""
+        person = getattr(self.instance, "requester", None) or self.context["request"].user
+        known = customer_of(person, provider.alias) or {}
+        needed = sorted(name for name in provider.capabilities.required_fields & {*CUSTOMER_FIELDS})
+        if missing := [name for name in needed if not known.get(name)]:
+            message = _(
+                "Customers cannot raise tickets at this account: it needs %(names)s of you, which is not known."
+            )
+            raise serializers.ValidationError({"provider": [message % {"names": ", ".join(missing)}]}, code="unknown")
+        return known
+
+    def create(self, validated_data: Attrs) -> Ticket:
+        """Store the ticket with its files, queued or as a draft."""
+        files = validated_data.pop("files", [])
+        delivery = Delivery.DRAFT if validated_data.pop("draft") else Delivery.QUEUED
+        user = self.context["request"].user
+        validated_data.setdefault("requester", user)
+        return raise_ticket({**validated_data, "delivery": delivery}, files, user=user)
+
+    def update(self, instance: Ticket, validated_data: Attrs) -> Ticket:
+        """Store what was changed of a draft; files are added one by one."""
+        edit_draft(instance, {name: value for name, value in validated_data.items() if name not in NO_COLUMNS})
+        return instance
+
+    def _alias(self, attrs: Attrs) -> str:
+        alias = attrs.get("provider") or getattr(self.instance, "provider", "") or only_alias()
+        if not alias:
+            raise serializers.ValidationError({"provider": [_("Name the account.")]}, code="required")
+        return str(alias)
+
+    def _refuse_leaving_files(self, alias: str) -> None:
+        if self.instance is not None and self.instance.provider != alias and self.instance.attachments.exists():
+            message = _("The account of a draft with files cannot be changed: another vendor may not take them.")
+            raise serializers.ValidationError({"provider": [message]}, code="has_files")
+
+
+class AgentTicketSerializer(TicketSerializer):
+    """A ticket as an agent sees and raises it, for anybody and about anything."""
+
+    customer_id = serializers.CharField(max_length=255, required=False, allow_blank=True)
+    contact_name = serializers.CharField(max_length=200, required=False, allow_blank=True)
+    contact_email = serializers.EmailField(max_length=254, required=False, allow_blank=True)
+    requester = serializers.PrimaryKeyRelatedField(
+        queryset=get_user_model()._default_manager.filter(is_active=True), required=False
+    )
+    about = AboutField(required=False)
+
+    class Meta(TicketSerializer.Meta):
+        agent_fields = (
+            "customer_id",
+            "requester",
+            "about",
+            "origin",
+            "remote_id",
+            "remote_status",
+            "delivery_error",
+            "remote_created_at",
+            "remote_updated_at",
+            "synced_at",
+            "next_poll_at",
+            "missing_since",
+        )
+        fields = (*TicketSerializer.Meta.fields, *agent_fields)
+        read_only_fields = (
+            *(name for name in TicketSerializer.Meta.read_only_fields if name not in CUSTOMER_FIELDS),
+            *agent_fields[3:],
+        )
+
+    def customer(self, provider: Provider) -> dict[str, str]:
+        """Return nothing: agents name the customer themselves, and the vendor's needs are asked like any other."""
+        return {}
+
+
+class AgentTicketDetailSerializer(AgentTicketSerializer):
+    """A single ticket, with the vendor's own answer and what the outbox has of it."""
+
+    outbox = serializers.SerializerMethodField()
+
+    class Meta(AgentTicketSerializer.Meta):
+        fields = (*AgentTicketSerializer.Meta.fields, "raw", "outbox")
+        read_only_fields = (*AgentTicketSerializer.Meta.read_only_fields, "raw")
+
+    def get_outbox(self, ticket: Ticket) -> dict[str, Any] | None:
+        """Return what waits or is in flight, None if nothing does."""
+        entry: OutboxEntry | None = getattr(ticket, "outbox", None)
+        if entry is None:
+            return None
+        return {
+            "item": entry.item,
+            "attempts": entry.attempts,
+            "due_at": entry.due_at,
+            "may_be_at_the_vendor": entry.may_be_at_the_vendor,
+            "last_error": entry.last_error,
+            "request_id": entry.request_id,
+        }

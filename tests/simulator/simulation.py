@@ -1,0 +1,281 @@
+"""One random history, wholly decided by its seed: people, workers that die, a vendor that fails, time that passes."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from typing import Any
+
+from django.core.exceptions import ValidationError
+from django.core.files.base import ContentFile
+from django.db import transaction
+from django.db.models import ProtectedError
+from django.test import override_settings
+
+from django_support_tickets.models import Attachment, Comment, Delivery, OutboxEntry, Ticket
+from django_support_tickets.outbox import decisions
+from django_support_tickets.outbox.claims import claim_next, mark
+from django_support_tickets.outbox.delivery import deliver
+from django_support_tickets.outbox.items import next_item, ticket_draft
+from django_support_tickets.outbox.push import push
+from django_support_tickets.outbox.settling import LeaseLost, settle_delivered
+from django_support_tickets.providers import providers
+from django_support_tickets.records import Capabilities
+from django_support_tickets.testing.sandbox import QUICK_FAULTS, Fault, Sandbox
+from django_support_tickets.transport import forget_accounts
+from tests.simulator.desks import Desk
+from tests.simulator.passing import pass_time
+from tests.simulator.points import POINTS, ending
+
+PICTURE = b"\x89PNG\r\n\x1a\n" + b"\0" * 64
+#: Faults that a request may meet; none of them takes time.
+FAULTS = (
+    *QUICK_FAULTS,
+    Fault.UNAUTHORIZED,
+    Fault.REDIRECT,
+    Fault.NO_CONTENT,
+    Fault.EMPTY_BODY,
+    Fault.NULL_ID,
+    Fault.EMPTY_ID,
+    Fault.NUMBER_ID,
+    Fault.LIST_INSTEAD_OF_OBJECT,
+    Fault.JSON_INVALID_UTF8,
+)
+WRITES = ("create", "comment", "upload", "close")
+#: Rounds of pushing and waiting an hour in which everything must come to rest.
+ROUNDS = 60
+
+
+class Died(BaseException):
+    """The worker has been ended at this point."""
+
+
+class Simulation:
+    """People raise tickets at one vendor while workers and the vendor fail; `run()` ends when all has come to rest."""
+
+    def __init__(self, desk: Desk, sandbox: Sandbox, seed: int) -> None:
+        self.desk, self.sandbox, self.seed = desk, sandbox, seed
+        self.vendor = desk.sandbox_of(sandbox)
+        self.draw = random.Random(f"{desk.name}/{seed}")
+        self.alias = desk.name
+        self.log: list[str] = []
+        #: Workers that stand still, to go on later.
+        self.frozen: list[Callable[[], Any]] = []
+        #: Tokens of what the vendor was told to refuse, or a person took back.
+        self.taken_back: set[str] = set()
+        self.clock = 0.0
+        self.capabilities = Capabilities()
+        self._count = 0
+
+    def run(self) -> None:
+        """Live through the history and let it come to rest."""
+        forget_accounts()
+        with override_settings(SUPPORT_TICKETS_PROVIDERS={self.alias: self.desk.provider(self.sandbox)}):
+            self.capabilities = providers[self.alias].capabilities
+            if self.draw.random() < 0.5:
+                self.vendor.fail_randomly(self.draw.choice([0.1, 0.3]), FAULTS)
+            for _ in range(self.draw.randint(8, 20)):
+                self.step()
+            self.come_to_rest()
+
+    def step(self) -> None:
+        """Let one thing happen."""
+        steps = (
+            (self.raise_ticket, 5),
+            (self.comment, 3),
+            (self.attach, 2),
+            (self.close, 1),
+            (self.push, 5),
+            (self.push_and_die, 5),
+            (self.freeze, 2),
+            (self.thaw, 2),
+            (self.fail, 5),
+            (self.wait, 5),
+            (self.cancel, 1),
+            (self.delete, 1),
+            (self.settle, 2),
+            (self.lose_entry, 1),
+        )
+        chosen: Callable[[], None] = self.draw.choices([step for step, _ in steps], [weight for _, weight in steps])[0]
+        chosen()
+
+    @property
+    def moments(self) -> frozenset[str]:
+        rules = self.capabilities.attachments
+        return rules.moments if rules else frozenset()
+
+    def note(self, text: str) -> None:
+        self.log.append(f"{self.clock:9.0f} {text}")
+
+    def token(self) -> str:
+        self._count += 1
+        return f"token-{self.seed}-{self._count}-end"
+
+    # People.
+
+    def raise_ticket(self) -> None:
+        token = self.token()
+        values = {"provider": self.alias, "subject": "A case", "description": f"It is {token}."}
+        values |= self.desk.values(self.draw)
+        self.note(f"raise {token}")
+        if self.draw.random() < 0.15:
+            Ticket.objects.bulk_create([Ticket(**values)])
+            return
+        with transaction.atomic():
+            ticket = Ticket.objects.create(**values)
+            for _ in range(self.draw.choice([0, 0, 1, 2]) if self.moments & {"create", "after"} else 0):
+                self._add_file(ticket)
+
+    def comment(self) -> None:
+        ticket = self._some(Ticket.objects.filter(delivery__in=[Delivery.QUEUED, Delivery.DELIVERED]))
+        if ticket is None or not self.capabilities.can_comment:
+            return
+        # Sometimes the same words again.
+        said = list(ticket.comments.values_list("body", flat=True))
+        body = self.draw.choice(said) if said and self.draw.random() < 0.2 else f"Also {self.token()}."
+        has_file = "comment" in self.moments and self.draw.random() < 0.3
+        self._try(lambda: self._say(ticket, body, has_file=has_file), f"comment {ticket.description} {body}")
+
+    def _say(self, ticket: Ticket, body: str, *, has_file: bool) -> None:
+        with transaction.atomic():
+            comment = Comment.objects.create(ticket=ticket, body=body)
+            if has_file:
+                self._add_file(ticket, comment)
+
+    def attach(self) -> None:
+        ticket = self._some(Ticket.objects.filter(delivery__in=[Delivery.QUEUED, Delivery.DELIVERED]))
+        if ticket is not None and self.moments & {"create", "after"}:
+            self._try(lambda: self._add_file(ticket), f"a file for {ticket.description}")
+
+    def _add_file(self, ticket: Ticket, comment: Comment | None = None) -> None:
+        token = self.token()
+        self.note(f"file {token} for {ticket.description}")
+        Attachment.objects.create(ticket=ticket, comment=comment, file=ContentFile(PICTURE, name=f"{token}.png"))
+
+    def close(self) -> None:
+        ticket = self._some(Ticket.objects.filter(delivery=Delivery.DELIVERED))
+        if ticket is not None:
+            self._try(lambda: decisions.request_close(ticket), f"close {ticket.description}")
+
+    def cancel(self) -> None:
+        model = self.draw.choice([Ticket, Comment])
+        item = self._some(model._base_manager.filter(delivery=Delivery.QUEUED))
+        if item is not None:
+            self._try(lambda: decisions.cancel(item), f"cancel {token_of(item)}")
+
+    def delete(self) -> None:
+        ticket = self._some(Ticket.objects.filter(delivery=Delivery.QUEUED))
+        if ticket is not None:
+            self._try(ticket.delete, f"delete {ticket.description}")
+
+    def settle(self) -> None:
+        """Let a person look at the vendor, when nothing is on its way any more, and say what is there."""
+        ticket = self._some(Ticket.objects.filter(delivery=Delivery.UNCERTAIN))
+        if ticket is None or self.frozen:
+            return
+        self.wait(600)
+        remote_id = next((key for key, stored in self.vendor.tickets.items() if self._is_of(stored, ticket)), None)
+        self._try(
+            lambda: decisions.settle(ticket, exists=remote_id, send_again=remote_id is None),
+            f"settle {ticket.description} {remote_id}",
+        )
+
+    def _is_of(self, stored: dict[str, Any], ticket: Ticket) -> bool:
+        return self.desk.description(stored).startswith(ticket.description)
+
+    def lose_entry(self) -> None:
+        """Let all callbacks and entries of something queued be lost that no worker has touched."""
+        self.note("entries lost")
+        OutboxEntry.objects.filter(sent_at=None, lease_token=None, attempts=0).delete()
+
+    def _try(self, action: Callable[[], Any], what: str) -> None:
+        try:
+            action()
+        except (ValidationError, ProtectedError) as error:
+            what += f" refused: {error}"
+        self.note(what)
+
+    def _some(self, rows: Any) -> Any:
+        found = list(rows.order_by("pk"))
+        return self.draw.choice(found) if found else None
+
+    # Workers.
+
+    def push(self) -> None:
+        self.note(f"push {push(self.alias)}")
+
+    def push_and_die(self) -> None:
+        point, after = self.draw.choice(POINTS), self.draw.choice([1, 1, 1, 2, 3])
+
+        def die() -> None:
+            raise Died
+
+        self.note(f"push, and die at {point} ({after})")
+        try:
+            with ending(point, die, after=after):
+                push(self.alias)
+        except Died:
+            self.note("died")
+            forget_accounts()
+
+    def freeze(self) -> None:
+        """Let a worker stand still after its claim, after its mark, or after the answer."""
+        for claim in claim_next(self.alias, 1, using="default"):
+            provider = providers[self.alias]
+            moment = self.draw.choice(["claimed", "answered"])
+            item = next_item(claim.entry.ticket, provider.capabilities, using="default")
+            is_new = claim.entry.sent_at is None and item is not None and item.row.submitted_at is not None
+            if moment == "claimed" or not is_new or item is None or item.operation != "create":
+                self.note(f"frozen after its claim of {claim.entry.ticket.description}")
+                self.frozen.append(lambda claim=claim: deliver(claim, provider))
+                return
+            if mark(claim, item, lease_seconds=60):
+                try:
+                    record = provider.create(ticket_draft(claim.entry.ticket, item.files, sent_at=None))
+                except Exception:
+                    return  # died with its error
+                self.note(f"frozen after the answer to {claim.entry.ticket.description}")
+                self.frozen.append(lambda: settle_delivered(claim, item, record))
+
+    def thaw(self) -> None:
+        if self.frozen:
+            try:
+                self.note(f"thawed: {self.frozen.pop(0)()}")
+            except LeaseLost:
+                self.note("thawed: its lease was lost")
+
+    # The vendor, and time.
+
+    def fail(self) -> None:
+        operation = self.draw.choice([*WRITES, "create", "*", "get", "list", "token"])
+        if operation in WRITES and self.draw.random() < 0.2:
+            seconds = self.draw.uniform(1, providers[self.alias].settle_seconds - 1)
+            self.vendor.fail_next(operation, Fault.LATE_COMMIT, seconds=seconds)
+            self.note(f"late commit of the next {operation} after {seconds:.0f} s")
+            return
+        fault = self.draw.choice(FAULTS)
+        self.vendor.fail_next(operation, fault, times=self.draw.choice([1, 1, 2, 6]))
+        self.note(f"{fault} at the next {operation}")
+
+    def wait(self, seconds: float | None = None) -> None:
+        seconds = seconds or self.draw.choice([1, 10, 31, 61, 65, 130, 250, 1000, 4000])
+        self.note(f"{seconds} s pass")
+        self.clock += seconds
+        pass_time(seconds, self.sandbox)
+
+    def come_to_rest(self) -> None:
+        """End all faults; let workers work until nothing is queued, for at most sixty hours."""
+        self.note("faults end")
+        self.vendor.clear_failures()
+        while self.frozen:
+            self.thaw()
+        for _ in range(ROUNDS):
+            self.push()
+            if not OutboxEntry.objects.exists():
+                return
+            self.wait(3700)
+
+
+def token_of(item: Any) -> str:
+    """Return the text that tells an item from all others."""
+    return str(getattr(item, "description", "") or getattr(item, "body", "") or item.name)
