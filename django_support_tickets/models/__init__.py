@@ -4,9 +4,10 @@ from django_support_tickets.models.clock import EpochNow, epoch_now, millisecond
 from django_support_tickets.models.conversation import Attachment, Comment, TicketEvent
 from django_support_tickets.models.queue import OutboxEntry, ProviderState, SyncRun, WebhookDelivery
 from django_support_tickets.models.submission import Delivery, Submission
-from django_support_tickets.models.ticket import Ticket, TicketQuerySet
+from django_support_tickets.models.ticket import ERASED, Ticket, TicketQuerySet
 
 __all__ = [
+    "ERASED",
     "Attachment",
     "Comment",
     "Delivery",

@@ -14,6 +14,9 @@ from django_support_tickets.conf import settings
 from django_support_tickets.models.submission import Delivery, Submission
 from django_support_tickets.records import Status, TicketRef
 
+#: As `digest`: the ticket was erased. Whatever its vendor has to say, nothing is fetched of it any more.
+ERASED = "erased"
+
 
 def only_alias() -> str:
     """Return the provider's alias where only one is configured, else ""."""
@@ -35,7 +38,7 @@ class TicketQuerySet(models.QuerySet["Ticket"]):
 
     def due(self, alias: str, *, now: datetime) -> Self:
         """Return the tickets of an account that are to be fetched now."""
-        return self.of(alias).filter(next_poll_at__lte=now, remote_id__isnull=False)
+        return self.of(alias).filter(next_poll_at__lte=now, remote_id__isnull=False).exclude(digest=ERASED)
 
     def queued(self) -> Self:
         """Return the tickets with something of their own to send: themselves, or their closing."""

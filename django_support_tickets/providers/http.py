@@ -30,6 +30,7 @@ from django_support_tickets.transport import (
     HeaderAuth,
     Part,
     Request,
+    Response,
     Transport,
     clean_text,
     is_loopback,
@@ -99,18 +100,11 @@ class HttpProvider(Provider):
     @contextmanager
     def stream(self, operation: str, path: str, *, limit: int) -> Iterator[Download]:
         """Yield a file of this account while it arrives; raise as `call()` does, Ambiguous above `limit` bytes."""
-        request, transport = self._request(operation, "GET", path, deadline=self.upload_deadline), self.transport
+        request = self._request(operation, "GET", path, deadline=self.upload_deadline)
         with ExitStack() as stack:
-            response = stack.enter_context(transport.open(request, auth=self._authorized(request, self.authorization)))
-            if response.status_code // 100 != 2:
-                answer = transport.answer(request, response)
-                renewed = self._renewed(request, answer)
-                if renewed is None:
-                    raise self.error_for(answer)
-                response = stack.enter_context(transport.open(request, auth=renewed))
-            if response.status_code // 100 != 2:
-                raise self.error_for(transport.answer(request, response))
-            yield transport.download(request, response, limit=limit)
+            with total_deadline(self.upload_deadline):
+                response = self._opened(request, stack)
+            yield self.transport.download(request, response, limit=limit)
 
     def authorization(self) -> HeaderAuth:
         """Return what sets the Authorization header; a token that must be fetched is fetched here."""
@@ -195,6 +189,20 @@ class HttpProvider(Provider):
         answer = self.transport.send(request, auth=self._authorized(request, self.authorization))
         renewed = self._renewed(request, answer)
         return answer if renewed is None else self.transport.send(request, auth=renewed)
+
+    def _opened(self, request: Request, stack: ExitStack) -> Response:
+        """Return a 2xx answer with its body unread, open until `stack` ends; a refused token is renewed once."""
+        transport, auth = self.transport, self._authorized(request, self.authorization)
+        response = stack.enter_context(transport.open(request, auth=auth))
+        if response.status_code // 100 != 2:
+            answer = transport.answer(request, response)
+            renewed = self._renewed(request, answer)
+            if renewed is None:
+                raise self.error_for(answer)
+            response = stack.enter_context(transport.open(request, auth=renewed))
+        if response.status_code // 100 != 2:
+            raise self.error_for(transport.answer(request, response))
+        return response
 
     def _renewed(self, request: Request, answer: Answer) -> HeaderAuth | None:
         return self._authorized(request, self.renewed_authorization) if self.needs_new_token(answer) else None

@@ -21,7 +21,7 @@ logger = logging.getLogger(__name__)
 #: So many calls in a row without an answer end a run.
 FAILURES_IN_A_ROW = 5
 #: How long a run that was told to stop waits for the calls that are under way, in seconds.
-GRACE_SECONDS = 2.0
+GRACE_SECONDS = 1.5
 
 
 def never() -> bool:

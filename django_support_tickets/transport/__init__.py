@@ -6,6 +6,8 @@ A request ends in an `Answer` (any HTTP status), in `NotSent` (no byte of it can
 
 from __future__ import annotations
 
+from requests import Response
+
 from django_support_tickets.transport.accounts import Account, Token, account, forget_accounts
 from django_support_tickets.transport.bodies import Body, BytesBody, MultipartBody, Part, checked_chunks, json_body
 from django_support_tickets.transport.client import Transport, is_loopback, refuse_inside_transaction
@@ -23,6 +25,7 @@ __all__ = [
     "MultipartBody",
     "Part",
     "Request",
+    "Response",
     "Token",
     "Transport",
     "account",

@@ -4,13 +4,16 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from django.contrib.auth.models import Permission, User
+from django.contrib.auth import get_user_model
+from django.contrib.auth.models import Permission
 from django.contrib.contenttypes.models import ContentType
 from django.core.files.storage import storages
 from rest_framework.test import APIClient
 
 from django_support_tickets.models import Ticket
 from tests.api import desk
+
+User = get_user_model()
 
 LOCAL = "django_support_tickets.providers.local.LocalProvider"
 BASE = "/api"

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
-from django.contrib.auth.models import User
+from django.contrib.auth import get_user_model
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.urls import get_resolver
 from rest_framework.decorators import action
@@ -19,6 +19,8 @@ from django_support_tickets.api.permissions import IsActive, MayAct
 from django_support_tickets.api.views import TicketViewSet
 from django_support_tickets.models import Attachment, Comment, Ticket
 from tests.api.conftest import ALL_PERMISSIONS, client_of, staff
+
+User = get_user_model()
 
 pytestmark = [pytest.mark.django_db, pytest.mark.urls("tests.api.urls")]
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from django.contrib.auth.models import User
+from django.contrib.auth import get_user_model
 from rest_framework.test import APIClient
 
 from django_support_tickets.models import Ticket
+
+User = get_user_model()
 
 pytestmark = [pytest.mark.django_db, pytest.mark.urls("tests.api.urls")]
 

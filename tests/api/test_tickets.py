@@ -3,20 +3,30 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from django.contrib.auth.models import User
+from django.contrib.auth import get_user_model
 from django.core.files.storage import storages
 from django.core.files.uploadedfile import SimpleUploadedFile
 from rest_framework.test import APIClient
 
+from django_support_tickets.api.raising import Conflict, delete_draft, edit_draft, submit_draft
+from django_support_tickets.api.urls import urlpatterns
 from django_support_tickets.models import Attachment, OutboxEntry, Ticket, TicketEvent
 from django_support_tickets.outbox.push import push
 from tests.api.conftest import client_of, staff
+
+User = get_user_model()
 
 pytestmark = [pytest.mark.django_db, pytest.mark.urls("tests.api.urls")]
 
 URL = "/api/tickets/"
 HELLO = {"provider": "local", "subject": "Deposit missing"}
-GOOD = {"provider": "desk", "subject": "Hello", "description": "Hi", "customer_id": "C-1", "contact_email": "a@b.example"}
+GOOD = {
+    "provider": "desk",
+    "subject": "Hello",
+    "description": "Hi",
+    "customer_id": "C-1",
+    "contact_email": "a@b.example",
+}
 
 
 def text(name: str = "receipt.txt", size: int = 4) -> SimpleUploadedFile:
@@ -61,8 +71,6 @@ class TestRaising:
         assert not OutboxEntry.objects.exists()
 
     def test_nothing_is_answered_that_an_outer_transaction_could_undo(self, settings: Any) -> None:
-        from django_support_tickets.api.urls import urlpatterns
-
         for pattern in urlpatterns:
             assert "default" in pattern.callback._non_atomic_requests
 
@@ -194,8 +202,6 @@ class TestDrafts:
         assert as_agent.patch(f"{URL}{draft['key']}/", {"provider": "local"}, format="json").status_code == 200
 
     def test_one_that_was_submitted_meanwhile_is_a_conflict(self, as_customer: APIClient, stored: Any) -> None:
-        from django_support_tickets.api.raising import Conflict, delete_draft, edit_draft, submit_draft
-
         stale = stored(delivery="draft")
         Ticket.objects.get().submit()
         for change in (
@@ -218,7 +224,9 @@ class TestAgents:
         assert editor.post(f"{url}refresh/").status_code == 403
         assert editor.post(f"{url}comments/", {"body": "Hi"}, format="json").status_code == 403
 
-    def test_the_reason_of_a_refusal_is_for_agents(self, stored: Any, as_agent: APIClient, as_customer: APIClient) -> None:
+    def test_the_reason_of_a_refusal_is_for_agents(
+        self, stored: Any, as_agent: APIClient, as_customer: APIClient
+    ) -> None:
         url = f"{URL}{stored(delivery='refused', delivery_error='no e-mail [20061]').key}/"
         assert as_agent.get(url).json()["delivery_error"] == "no e-mail [20061]"
         assert "20061" not in as_customer.get(url).content.decode()

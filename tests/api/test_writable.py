@@ -7,13 +7,15 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from django.contrib.auth.models import User
+from django.contrib.auth import get_user_model
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.db import models
 from rest_framework.test import APIClient
 
 from django_support_tickets.models import Attachment, Comment, Ticket
 from tests.api.conftest import client_of, staff
+
+User = get_user_model()
 
 pytestmark = [pytest.mark.django_db, pytest.mark.urls("tests.api.urls")]
 
@@ -70,9 +72,7 @@ class TestMassAssignment:
     def test_a_customer_sets_nothing_else(
         self, field: Any, draft: bool, as_customer: APIClient, other: User, customer: User
     ) -> None:
-        answer = as_customer.post(
-            "/api/tickets/", {**payload(field, other), **SUBJECT, "draft": draft}, format="json"
-        )
+        answer = as_customer.post("/api/tickets/", {**payload(field, other), **SUBJECT, "draft": draft}, format="json")
         assert answer.status_code == 201, answer.content
         ticket = Ticket.objects.get()
         assert (ticket.requester, ticket.delivery) == (customer, "draft" if draft else "queued")
@@ -130,7 +130,9 @@ class TestRelations:
     """Ids in the body resolve inside what the user may see, and move nothing."""
 
     @pytest.mark.fault(80)
-    def test_a_draft_stays_its_requesters(self, as_customer: APIClient, customer: User, other: User, stored: Any) -> None:
+    def test_a_draft_stays_its_requesters(
+        self, as_customer: APIClient, customer: User, other: User, stored: Any
+    ) -> None:
         draft = stored(delivery="draft")
         data = {"requester": other.pk, "requester_id": other.pk, "about": f"auth.user:{other.pk}", "customer_id": "C-2"}
         assert as_customer.patch(f"/api/tickets/{draft.key}/", data, format="json").status_code == 200

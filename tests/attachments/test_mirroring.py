@@ -41,7 +41,7 @@ from tests.attachments import test_scanning
 from tests.attachments.conftest import Store
 from tests.attachments.samples import HTML, PDF, PNG
 
-pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.fault(76)]
+pytestmark = [pytest.mark.django_db, pytest.mark.fault(76)]
 
 State = Attachment.State
 Keys = Callable[[], list[str]]

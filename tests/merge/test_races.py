@@ -7,22 +7,23 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from django.db import connections
+from django.db import connection, connections
 
 from django_support_tickets.merge import Fetched, MergeCounts, merge
 from django_support_tickets.models import Comment, Ticket, epoch_now
 from django_support_tickets.records import CommentRecord, Status, TicketRecord
 
-# An SQLite database in memory is one for all threads and locks whole tables; in a file it takes part.
-pytestmark = [
-    pytest.mark.django_db(transaction=True),
-    pytest.mark.skipif(
-        "connection.vendor == 'sqlite' and connection.is_in_memory_db()", reason="needs two real connections"
-    ),
-]
+pytestmark = pytest.mark.django_db(transaction=True)
 
 T0 = datetime(2026, 3, 1, tzinfo=UTC)
 STATUSES = [Status.OPEN, Status.IN_PROGRESS, Status.WAITING, Status.RESOLVED]
+
+
+@pytest.fixture(autouse=True)
+def two_connections(transactional_db: None) -> None:
+    """Skip on an SQLite database in memory: it is one for all threads and locks whole tables. A file takes part."""
+    if connection.vendor == "sqlite" and connection.is_in_memory_db():
+        pytest.skip("needs two real connections")
 
 
 def at_once(*jobs: Callable[[], Any]) -> list[Any]:
@@ -87,9 +88,8 @@ def test_a_merge_and_a_hint_at_once_lose_no_hint(desk, ticket):
         started = epoch_now("default")
         record = state(1, 0, versioned=True)
 
-        def hint() -> None:
-            Ticket.objects.update(next_poll_at=due_at + timedelta(milliseconds=1))
-
-        fetched = Fetched(record, started, due_at)
-        at_once(hint, lambda fetched=fetched: merge("desk", [fetched]))
-        assert Ticket.objects.get().next_poll_at == due_at + timedelta(milliseconds=1)
+        fetched, hint = Fetched(record, started, due_at), due_at + timedelta(milliseconds=1)
+        at_once(
+            lambda hint=hint: Ticket.objects.update(next_poll_at=hint), lambda fetched=fetched: merge("desk", [fetched])
+        )
+        assert Ticket.objects.get().next_poll_at == hint

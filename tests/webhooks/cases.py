@@ -107,7 +107,7 @@ def moov_event(remote_id: str = MOOV_ID, account: str = "acct-1") -> bytes:
     return json.dumps({**MOOV_EVENT, "data": {"accountID": account, "ticketID": remote_id}}).encode()
 
 
-def ticket(alias: str, remote_id: str, **values: Any) -> Ticket:
+def ticket(alias: str, remote_id: str | None, **values: Any) -> Ticket:
     """Store a ticket that is at its vendor, was fetched an hour ago and is not due for another."""
     now = timezone.now()
     known = {"provider": alias, "remote_id": remote_id, "subject": "Subject", "description": "Description"}

@@ -68,7 +68,7 @@ def main() -> None:
     cases.ticket("ripio", cases.RIPIO_ID)
     with _Server(("127.0.0.1", 0), _Handler) as site:
         site.set_app(get_wsgi_application())
-        threading.Thread(target=site.serve_forever, daemon=True).start()
+        threading.Thread(target=site.serve_forever, args=(0.02,), daemon=True).start()
         sys.stdout.write(f"{site.server_port}\n")
         sys.stdout.flush()
         sys.stdin.read()

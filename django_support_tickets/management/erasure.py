@@ -1,0 +1,265 @@
+"""Erase a user: what we hold of their tickets goes, and what vendors hold is listed.
+
+Every ticket is one transaction that can be repeated; a run that is cut off is completed by the next one.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from django.contrib.auth import get_user_model
+from django.contrib.auth.models import AbstractBaseUser
+from django.db import transaction
+from django.db.models import Q, QuerySet
+from django.utils import timezone
+
+from django_support_tickets.models import (
+    ERASED,
+    Attachment,
+    Comment,
+    Delivery,
+    EpochNow,
+    OutboxEntry,
+    ProviderState,
+    Ticket,
+    TicketEvent,
+    WebhookDelivery,
+)
+from django_support_tickets.outbox.claims import repeated
+from django_support_tickets.providers import providers
+from django_support_tickets.records import Status
+from django_support_tickets.sync import AlreadyRunning
+from django_support_tickets.sync.lock import RunLock
+
+logger = logging.getLogger(__name__)
+
+#: How long an account's pull, which might write what is just being erased, is waited for, in seconds.
+PATIENCE = 30.0
+#: Of an event's facts these are no text and name nobody.
+KEPT_FACTS = ("item", "key", "remote_id", "remote_ids")
+#: What stays of a ticket that a vendor has: how it is named there, when it was raised, and that it was erased. Closed,
+#: so that nothing looks for news of it.
+REDACTED: dict[str, Any] = {
+    "subject": "",
+    "description": "",
+    "contact_name": "",
+    "contact_email": "",
+    "customer_id": "",
+    "tags": [],
+    "resolution": "",
+    "options": {},
+    "about_type": None,
+    "about_id": "",
+    "raw": None,
+    "request_digest": "",
+    "delivery_error": "",
+    "close_delivery": "",
+    "status": Status.CLOSED,
+    "remote_status": "",
+    "missing_since": None,
+    "next_poll_at": None,
+    "digest": ERASED,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class VendorCopy:
+    """A ticket that a vendor still has, or may have: `is_certain` False means that its answer was lost."""
+
+    account: str
+    reference: str
+    remote_id: str
+    is_certain: bool = True
+
+
+@dataclass(slots=True)
+class Erasure:
+    """What was done (in a dry run: would be), and what is left."""
+
+    # Tickets that no vendor has ever had are removed, the others redacted.
+    removed: int = 0
+    redacted: int = 0
+    files: int = 0
+    # Keys of tickets of which something is being sent, and accounts whose pull did not end in time.
+    in_flight: list[str] = field(default_factory=list)
+    busy: list[str] = field(default_factory=list)
+    vendor_copies: list[VendorCopy] = field(default_factory=list)
+    # Tickets of nobody, or of others, with the user's e-mail address as contact; they are not touched.
+    others_by_email: int = 0
+
+    @property
+    def is_complete(self) -> bool:
+        """Return whether nothing is left for another run."""
+        return not self.in_flight and not self.busy
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the result as JSON takes it."""
+        return {**asdict(self), "complete": self.is_complete}
+
+
+class InFlight(Exception):
+    """A byte of the ticket, or of something of it, may be on its way."""
+
+
+def find_user(name: str, *, using: str) -> AbstractBaseUser:
+    """Return the user of this name or primary key; raise LookupError if there is none, or it could be two."""
+    model = get_user_model()
+    users = model._default_manager.using(using)
+    found = {user.pk: user for user in users.filter(**{model.USERNAME_FIELD: name})}
+    with contextlib.suppress(ValueError, TypeError, OverflowError):
+        found |= {user.pk: user for user in users.filter(pk=model._meta.pk.to_python(name))}
+    if len(found) != 1:
+        raise LookupError("There is no such user." if not found else "That is one user's name and another's key.")
+    return next(iter(found.values()))
+
+
+def erase(user: AbstractBaseUser, *, using: str, dry_run: bool = False, patience: float = PATIENCE) -> Erasure:
+    """Erase what is kept of a user's tickets; what is queued is cancelled, what is being sent is left for a re-run.
+
+    The tickets keep their requester until the user's own row, which is the project's, is deleted: so a second run
+    lists the vendors' copies again.
+    """
+    result = Erasure()
+    rows = Ticket.objects.using(using).filter(requester=user.pk)
+    for alias in sorted(set(rows.exclude(digest=ERASED).values_list("provider", flat=True))):
+        try:
+            with _quiet(alias, using=using, patience=0.0 if dry_run else patience, is_needed=not dry_run):
+                _erase_tickets(rows.of(alias).exclude(digest=ERASED), result, dry_run=dry_run)
+        except AlreadyRunning:
+            result.busy.append(alias)
+    if not dry_run:
+        _forget_elsewhere(user, using=using)
+    result.vendor_copies = list(_copies_of(rows if dry_run else rows.filter(digest=ERASED)))
+    result.others_by_email = _others_by_email(user, using=using)
+    facts = {"event": "erase.done", "removed": result.removed, "redacted": result.redacted}
+    logger.info("user erased%s", "" if result.is_complete else " in part", extra=facts)
+    return result
+
+
+@contextlib.contextmanager
+def _quiet(alias: str, *, using: str, patience: float, is_needed: bool) -> Iterator[None]:
+    """Keep pulls of the account out, which would write what is erased inside the block; raise AlreadyRunning."""
+    if not is_needed or alias not in providers:
+        yield
+        return
+    lock, ends_at = RunLock(alias, using=using), time.monotonic() + patience
+    while True:
+        try:
+            lock.__enter__()
+            break
+        except AlreadyRunning:
+            if time.monotonic() > ends_at:
+                raise
+            time.sleep(0.5)
+    try:
+        yield
+    finally:
+        lock.__exit__(None, None, None)
+
+
+def _erase_tickets(rows: QuerySet[Ticket], result: Erasure, *, dry_run: bool) -> None:
+    for pk in list(rows.order_by("pk").values_list("pk", flat=True)):
+        try:
+            if dry_run:
+                _count(rows, pk, result)
+            else:
+                repeated(lambda pk=pk: _erase_ticket(rows, pk, result), using=rows.db)  # type: ignore[misc]
+        except InFlight as error:
+            result.in_flight.append(str(error))
+
+
+def _erase_ticket(rows: QuerySet[Ticket], pk: int, result: Erasure) -> None:
+    using = rows.db
+    with transaction.atomic(using=using):
+        # The first statement writes: so it excludes workers also where rows cannot be locked (SQLite).
+        entries = OutboxEntry.objects.using(using).filter(ticket=pk)
+        free = Q(leased_until=None) | Q(leased_until__lt=EpochNow())
+        entries.filter(free, sent_at=None).delete()
+        ticket = rows.select_for_update().filter(pk=pk).defer("raw").first()
+        if ticket is None:
+            return
+        if entries.exists():
+            raise InFlight(str(ticket.key))
+        files = ticket.attachments.exclude(file="").count()
+        is_gone = not _may_be_at_vendor(ticket)
+        if is_gone:
+            ticket.delete()
+        else:
+            _redact(ticket, using=using)
+    result.removed += is_gone
+    result.redacted += not is_gone
+    result.files += files
+
+
+def _count(rows: QuerySet[Ticket], pk: int, result: Erasure) -> None:
+    ticket = rows.defer("raw").get(pk=pk)
+    entries = OutboxEntry.objects.using(rows.db).filter(ticket=pk)
+    if entries.filter(Q(sent_at__isnull=False) | Q(leased_until__gte=EpochNow())).exists():
+        raise InFlight(str(ticket.key))
+    result.files += ticket.attachments.exclude(file="").count()
+    result.redacted += _may_be_at_vendor(ticket)
+    result.removed += not _may_be_at_vendor(ticket)
+
+
+def _may_be_at_vendor(ticket: Ticket) -> bool:
+    return bool(ticket.remote_id) or ticket.delivery == Delivery.UNCERTAIN or bool(_late_remote_id(ticket))
+
+
+def _late_remote_id(ticket: Ticket) -> str:
+    """Return the id that a late answer has named, "" if none has."""
+    events = ticket.events.filter(kind=TicketEvent.Kind.LATE_ANSWER).values_list("changes", flat=True)
+    made = (changes for changes in events if isinstance(changes, dict) and changes.get("item") == "create")
+    return next((str(changes.get("remote_id", "")) for changes in made), "")
+
+
+def _redact(ticket: Ticket, *, using: str) -> None:
+    Comment.objects.using(using).filter(ticket=ticket).delete()
+    Attachment.objects.using(using).filter(ticket=ticket).delete()
+    if ticket.remote_id:
+        WebhookDelivery.objects.using(using).filter(provider=ticket.provider, remote_id=ticket.remote_id).delete()
+    events = list(TicketEvent.objects.using(using).filter(ticket=ticket))
+    for event in events:
+        changes = event.changes if isinstance(event.changes, dict) else {}
+        event.changes = {name: changes[name] for name in KEPT_FACTS if name in changes}
+    TicketEvent.objects.using(using).bulk_update(events, ["changes"], batch_size=100)
+    if ticket.customer_id:
+        _forget_list(ticket, using=using)
+    # Of one that was to be sent again a late answer has named the copy: it must not go out empty.
+    delivery = Delivery.UNCERTAIN if ticket.delivery == Delivery.QUEUED else ticket.delivery
+    row = Ticket.objects.using(using).filter(pk=ticket.pk)
+    row.update(**REDACTED, delivery=delivery, updated_at=timezone.now())
+
+
+def _forget_list(ticket: Ticket, *, using: str) -> None:
+    """Delete the state of the customer's list, which is named by the customer's id, if no other ticket needs it."""
+    others = Ticket.objects.using(using).of(ticket.provider).filter(customer_id=ticket.customer_id)
+    if not others.exclude(pk=ticket.pk).exists():
+        states = ProviderState.objects.using(using).filter(provider=ticket.provider)
+        states.filter(scope=ticket.customer_id).delete()
+
+
+def _forget_elsewhere(user: AbstractBaseUser, *, using: str) -> None:
+    """Take the user's name off what they wrote and did at other people's tickets; the words belong to those."""
+    Comment.objects.using(using).filter(created_by=user.pk).update(created_by=None, author_name="")
+    Attachment.objects.using(using).filter(created_by=user.pk).update(created_by=None)
+    TicketEvent.objects.using(using).filter(actor=user.pk).update(actor=None)
+
+
+def _copies_of(rows: QuerySet[Ticket]) -> Iterator[VendorCopy]:
+    for ticket in rows.order_by("provider", "pk").only("provider", "reference", "remote_id", "delivery"):
+        remote_id = ticket.remote_id or _late_remote_id(ticket)
+        if remote_id or ticket.delivery == Delivery.UNCERTAIN:
+            yield VendorCopy(ticket.provider, ticket.reference, remote_id, is_certain=bool(remote_id))
+
+
+def _others_by_email(user: AbstractBaseUser, *, using: str) -> int:
+    email = str(getattr(user, user.get_email_field_name(), "") or "")
+    if not email:
+        return 0
+    others = Ticket.objects.using(using).filter(contact_email__iexact=email)
+    return others.exclude(requester=user.pk).count()

@@ -1,0 +1,106 @@
+"""Requests at the same moment, each on a connection of its own: on SQLite in a file, else on the server."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.contrib.auth import get_user_model
+from django.db import connection, connections
+from rest_framework.test import APIClient
+
+from django_support_tickets.models import OutboxEntry, Ticket
+from tests.api.conftest import client_of
+
+pytestmark = pytest.mark.urls("tests.api.urls")
+
+User = get_user_model()
+URL = "/api/tickets/"
+HELLO: dict[str, Any] = {"provider": "local", "subject": "Deposit missing"}
+
+
+@pytest.fixture
+def real_database(
+    request: pytest.FixtureRequest, django_db_setup: None, django_db_blocker: Any, tmp_path: Path
+) -> Iterator[None]:
+    """A database that threads can share: a file in place of SQLite in memory."""
+    if connection.vendor != "sqlite" or not connection.is_in_memory_db():
+        request.getfixturevalue("transactional_db")
+        yield
+        return
+    in_memory, configured = connections["default"], connections.settings["default"]
+    with django_db_blocker.unblock():
+        file = str(tmp_path / "tickets.sqlite3")
+        in_memory.cursor().execute("VACUUM INTO %s", [file])
+        connections.settings["default"] = {**configured, "NAME": file, "OPTIONS": {"timeout": 30}}
+        del connections["default"]
+        try:
+            yield
+        finally:
+            connections["default"].close()
+            connections.settings["default"] = configured
+            connections["default"] = in_memory
+
+
+def at_once(jobs: list[Callable[[], Any]]) -> list[Any]:
+    """Return what all jobs return that are let go at the same moment, each in a thread of its own."""
+    gate, results = threading.Barrier(len(jobs)), [None] * len(jobs)
+
+    def run(number: int) -> None:
+        try:
+            connections["default"].ensure_connection()
+            gate.wait(10)
+            results[number] = jobs[number]()
+        finally:
+            connections.close_all()
+
+    threads = [threading.Thread(target=run, args=(number,)) for number in range(len(jobs))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    return results
+
+
+def posting(client: APIClient, data: dict[str, Any], **headers: str) -> Callable[[], Any]:
+    return lambda: client.post(URL, data, format="json", headers=headers)
+
+
+@pytest.mark.race
+@pytest.mark.fault(13)
+def test_one_idempotency_key_is_one_ticket(real_database: None) -> None:
+    user = User.objects.create_user("ann")
+    bodies = [HELLO] * 6 + [{**HELLO, "subject": "Other"}] * 2
+    answers = at_once([posting(client_of(user), body, **{"Idempotency-Key": "once"}) for body in bodies])
+    statuses = sorted(answer.status_code for answer in answers)
+    assert statuses in ([201] * 6 + [422] * 2, [201] * 2 + [422] * 6), statuses
+    assert len({answer.content for answer in answers if answer.status_code == 201}) == 1
+    assert Ticket.objects.count() == OutboxEntry.objects.count() == 1
+
+
+@pytest.mark.race
+@pytest.mark.fault(85)
+def test_the_quota_holds(real_database: None, settings: Any) -> None:
+    settings.SUPPORT_TICKETS_QUOTA = {"hour": 3}
+    users = [User.objects.create_user(name) for name in ("ann", "bob")]
+    answers = at_once([posting(client_of(user), HELLO) for user in users * 6])
+    assert sorted(answer.status_code for answer in answers) == [201] * 6 + [429] * 6
+    assert sorted(Ticket.objects.values_list("requester__username", flat=True)) == ["ann"] * 3 + ["bob"] * 3
+
+
+@pytest.mark.race
+def test_a_draft_is_submitted_once_or_edited_before(real_database: None) -> None:
+    user = User.objects.create_user("ann")
+    key = client_of(user).post(URL, {**HELLO, "draft": True}, format="json").json()["key"]
+    url = f"{URL}{key}/"
+    submits = [lambda: client_of(user).post(f"{url}submit/") for _ in range(4)]
+    edits = [lambda: client_of(user).patch(url, {"subject": "Edited"}, format="json") for _ in range(4)]
+    answers = at_once([*submits, *edits])
+    assert sorted(answer.status_code for answer in answers[:4]) == [200, 409, 409, 409]
+    assert {answer.status_code for answer in answers[4:]} <= {200, 409}
+    edited = any(answer.status_code == 200 for answer in answers[4:])
+    assert Ticket.objects.get().subject == ("Edited" if edited else HELLO["subject"])
+    assert OutboxEntry.objects.count() == 1

@@ -1,0 +1,122 @@
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.contrib.auth import get_user_model
+from django.core.files.uploadedfile import SimpleUploadedFile
+from django.db.models import F
+from rest_framework.test import APIClient
+
+from django_support_tickets.models import Attachment, Comment, OutboxEntry, Ticket
+
+User = get_user_model()
+
+pytestmark = [pytest.mark.django_db, pytest.mark.urls("tests.api.urls")]
+
+URL = "/api/tickets/"
+HELLO = {"provider": "local", "subject": "Deposit missing"}
+
+
+@pytest.fixture(autouse=True)
+def quota(settings: Any, accounts: None) -> None:
+    settings.SUPPORT_TICKETS_QUOTA = {"hour": 2, "day": 3}
+
+
+def later(**passed: float) -> None:
+    """Let time pass by making everything older."""
+    for model in (Ticket, Comment, Attachment):
+        rows: Any = model._default_manager
+        rows.update(
+            created_at=F("created_at") - timedelta(**passed), submitted_at=F("submitted_at") - timedelta(**passed)
+        )
+
+
+def raise_one(client: APIClient, **values: Any) -> Any:
+    return client.post(URL, {**HELLO, **values}, format="json")
+
+
+@pytest.mark.fault(85)
+class TestTickets:
+    def test_one_too_many_is_a_429_and_leaves_nothing(self, as_customer: APIClient) -> None:
+        assert [raise_one(as_customer).status_code for _ in range(3)] == [201, 201, 429]
+        assert Ticket.objects.count() == OutboxEntry.objects.count() == 2
+
+    def test_retry_after_is_true(self, as_customer: APIClient) -> None:
+        raise_one(as_customer)
+        later(minutes=20)
+        raise_one(as_customer)
+        wait = int(raise_one(as_customer).headers["Retry-After"])
+        assert 40 * 60 - 30 <= wait <= 40 * 60
+        later(seconds=wait - 5)
+        assert raise_one(as_customer).status_code == 429
+        later(seconds=6)
+        assert raise_one(as_customer).status_code == 201
+
+    def test_a_day_counts_too(self, as_customer: APIClient) -> None:
+        for _ in range(3):
+            assert raise_one(as_customer).status_code == 201
+            later(hours=2)
+        answer = raise_one(as_customer)
+        assert answer.status_code == 429
+        assert 17 * 3600 < int(answer.headers["Retry-After"]) <= 18 * 3600
+
+    def test_forwarding_headers_do_not_matter(self, as_customer: APIClient) -> None:
+        statuses = [
+            as_customer.post(URL, HELLO, format="json", headers={"X-Forwarded-For": f"10.0.0.{number}"}).status_code
+            for number in range(3)
+        ]
+        assert statuses == [201, 201, 429]
+
+    def test_others_have_their_own(self, as_customer: APIClient, as_other: APIClient) -> None:
+        assert [raise_one(client).status_code for client in (as_customer, as_customer, as_other)] == [201] * 3
+
+    def test_drafts_count_when_made_and_when_submitted(self, as_customer: APIClient) -> None:
+        drafts = [raise_one(as_customer, draft=True).json()["key"] for _ in range(2)]
+        assert raise_one(as_customer, draft=True).status_code == 429
+        later(hours=2)
+        drafts.append(raise_one(as_customer, draft=True).json()["key"])
+        later(hours=23)
+        answers = [as_customer.post(f"{URL}{key}/submit/").status_code for key in drafts]
+        assert answers == [200, 200, 429]
+        assert Ticket.objects.filter(delivery="draft").count() == 1
+
+    def test_a_refused_ticket_that_is_submitted_again_counts(self, as_customer: APIClient) -> None:
+        key = raise_one(as_customer).json()["key"]
+        for _ in range(2):
+            later(hours=2)
+            Ticket.objects.filter(delivery="queued").update(delivery="refused")
+            assert as_customer.post(f"{URL}{key}/submit/").status_code == 200
+        raise_one(as_customer)
+        assert raise_one(as_customer).status_code == 429
+
+    def test_it_is_the_requesters_whoever_raises(self, as_agent: APIClient, customer: User) -> None:
+        answers = [raise_one(as_agent, requester=customer.pk).status_code for _ in range(3)]
+        assert answers == [201, 201, 429]
+        assert raise_one(as_agent).status_code == 201
+
+    def test_none_is_no_limit_and_zero_is_nothing(self, as_customer: APIClient, settings: Any) -> None:
+        settings.SUPPORT_TICKETS_QUOTA = None
+        assert [raise_one(as_customer).status_code for _ in range(5)] == [201] * 5
+        settings.SUPPORT_TICKETS_QUOTA = {"hour": 0}
+        answer = raise_one(as_customer)
+        assert (answer.status_code, answer.headers["Retry-After"]) == (429, "3600")
+
+
+@pytest.mark.fault(85)
+class TestMessages:
+    def test_comments(self, as_customer: APIClient, delivered: Any) -> None:
+        url = f"{URL}{delivered().key}/comments/"
+        statuses = [as_customer.post(url, {"body": "Hello"}, format="json").status_code for _ in range(21)]
+        assert statuses == [201] * 20 + [429]
+        assert Comment.objects.count() == 20
+
+    def test_files(self, as_customer: APIClient, delivered: Any) -> None:
+        ticket = delivered()
+        rows = (Attachment(ticket=ticket, name="a.txt", created_by=ticket.requester) for _ in range(20))
+        Attachment.objects.bulk_create(rows)
+        upload = SimpleUploadedFile("a.txt", b"x")
+        assert as_customer.post(f"{URL}{ticket.key}/attachments/", {"file": upload}).status_code == 429
+        assert as_customer.post(URL, {**HELLO, "files": [upload]}).status_code == 429
+        assert Ticket.objects.count() == 1

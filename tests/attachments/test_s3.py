@@ -1,0 +1,288 @@
+"""Files in S3: django-storages' backend against moto's server over loopback HTTP."""
+
+from __future__ import annotations
+
+import hashlib
+import http.client
+import os
+import socket
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+from django.core.exceptions import ValidationError
+from django.core.files.base import ContentFile
+from django.core.files.storage import Storage
+
+from django_support_tickets.attachments.cleanup import KEY, OrphanCounts, sweep_orphans
+from django_support_tickets.attachments.mirroring import mirror
+from django_support_tickets.attachments.serving import NotServed, attachment_response
+from django_support_tickets.attachments.storing import StorageFailed, random_key, store
+from django_support_tickets.models import Attachment, Delivery, OutboxEntry
+from django_support_tickets.outbox.push import push
+from django_support_tickets.testing.sandbox import Sandbox
+from tests.attachments.conftest import Store, walk
+from tests.attachments.samples import PDF, PNG
+from tests.attachments.test_mirroring import ScriptedDesk, remote
+from tests.attachments.test_sending import push_again, raised
+from tests.transport_server import ScriptedServer, Seen, reset
+
+try:
+    import boto3
+    from botocore.config import Config
+    from moto.server import ThreadedMotoServer
+except ImportError:
+    if os.environ.get("CI") == "true":
+        raise
+    pytest.skip("S3 needs django-storages[s3] and moto[server]", allow_module_level=True)
+
+pytestmark = [
+    pytest.mark.services,
+    pytest.mark.django_db,
+    pytest.mark.filterwarnings("ignore:datetime.datetime.utcnow:DeprecationWarning"),
+]
+
+Add = Callable[..., Attachment]
+BUCKET = "support-tickets"
+BIG = PNG + bytes(range(256)) * 40_000  # more than one part of a multipart upload
+
+
+@pytest.fixture(scope="module")
+def s3() -> Iterator[str]:
+    """The address of a fake S3."""
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    yield f"http://{host}:{port}"
+    server.stop()
+
+
+def options(endpoint: str, **changes: Any) -> dict[str, Any]:
+    """Return the OPTIONS that the README names, for a fake S3."""
+    return {
+        "bucket_name": BUCKET,
+        "file_overwrite": False,
+        "default_acl": "private",
+        "signature_version": "s3v4",
+        "region_name": "eu-central-1",
+        "max_memory_size": 2_500_000,
+        "access_key": "access",
+        "secret_key": "secret",
+        "endpoint_url": endpoint,
+        "addressing_style": "path",
+        **changes,
+    }
+
+
+@pytest.fixture
+def storage(use_storage: Store, s3: str) -> Storage:
+    """An empty bucket as the storage for files."""
+    client = boto3.client(
+        "s3",
+        endpoint_url=s3,
+        region_name="eu-central-1",
+        aws_access_key_id="access",
+        aws_secret_access_key="secret",
+    )
+    http_post(f"{s3}/moto-api/reset")
+    client.create_bucket(Bucket=BUCKET, CreateBucketConfiguration={"LocationConstraint": "eu-central-1"})
+    client.close()
+    return use_storage("storages.backends.s3.S3Storage", **options(s3))
+
+
+def http_post(url: str) -> None:
+    request(url, "POST")
+
+
+def request(url: str, method: str = "GET") -> tuple[http.client.HTTPResponse, bytes]:
+    parts = urlsplit(url)
+    connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=5)
+    try:
+        connection.request(method, f"{parts.path}?{parts.query}")
+        response = connection.getresponse()
+        return response, response.read()
+    finally:
+        connection.close()
+
+
+class Breaking:
+    """An S3 that breaks off in the middle of what it is sent, or of what it sends."""
+
+    def __init__(self) -> None:
+        self.server = ScriptedServer(self.answer)
+
+    def answer(self, sock: socket.socket, seen: Seen) -> object:
+        if seen.method in ("PUT", "POST"):
+            return reset(sock)
+        head = f"HTTP/1.1 200 OK\r\nContent-Length: {len(BIG)}\r\nETag: a\r\nLast-Modified: Sat, 21 Nov 2026 10:00:00 GMT"
+        sock.sendall(head.encode() + b"\r\n\r\n" + (b"" if seen.method == "HEAD" else BIG[: len(BIG) // 2]))
+        return seen.method == "HEAD"
+
+
+@pytest.fixture
+def broken(use_storage: Store, storage: Storage) -> Iterator[Callable[[], object]]:
+    """A function after which the storage is a Breaking one."""
+    breaking = Breaking()
+    config = Config(retries={"max_attempts": 1, "mode": "standard"}, signature_version="s3v4", read_timeout=5)
+    with breaking.server as server:
+        yield lambda: use_storage("storages.backends.s3.S3Storage", **options(server.url, client_config=config))
+
+
+@pytest.mark.parametrize("content", [PNG, BIG], ids=["small", "in parts"])
+def test_a_file_goes_up_and_comes_down(attach: Add, storage: Storage, content: bytes) -> None:
+    attachment = attach(content, "Bild.png")
+    assert list(walk(storage)) == [attachment.file.name]
+    assert KEY.fullmatch(attachment.file.name)
+    response = attachment_response(attachment, may_redirect=False)
+    assert response["Content-Length"] == str(len(content))
+    assert hashlib.sha256(b"".join(response)).hexdigest() == attachment.sha256  # type: ignore[arg-type]
+    response.close()
+
+
+@pytest.mark.fault(77)
+def test_an_address_is_signed_for_a_minute_and_for_one_file(attach: Add) -> None:
+    attachment = attach(PDF, "Beleg März.pdf")
+    response = attachment_response(attachment)
+    assert response.status_code == 302
+    query = parse_qs(urlsplit(response["Location"]).query)
+    assert query["X-Amz-Expires"] == ["60"]
+    assert query["X-Amz-Algorithm"] == ["AWS4-HMAC-SHA256"]
+    assert attachment.file.name in response["Location"]
+    answer, body = request(response["Location"])
+    assert (answer.status, body) == (200, PDF)
+    assert answer.headers["Content-Type"] == "application/pdf"
+    assert answer.headers["Content-Disposition"].startswith("attachment; filename=")
+    assert answer.headers["Cache-Control"] == "private, no-store"
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"querystring_auth": False}, {"signature_version": "s3"}, {"custom_domain": "cdn.example.com"}],
+    ids=["public", "version 2", "domain"],
+)
+def test_settings_that_promise_less_get_no_redirect(
+    attach: Add, use_storage: Store, s3: str, changes: dict[str, Any]
+) -> None:
+    attachment = attach()
+    use_storage("storages.backends.s3.S3Storage", **options(s3, **changes))
+    response = attachment_response(attachment)
+    assert (response.status_code, b"".join(response)) == (200, PNG)  # type: ignore[arg-type]
+    response.close()
+
+
+@pytest.mark.fault(73)
+@pytest.mark.parametrize("file_overwrite", [True, False])
+def test_nothing_is_ever_overwritten(
+    attach: Add, use_storage: Store, storage: Storage, s3: str, file_overwrite: bool
+) -> None:
+    use_storage("storages.backends.s3.S3Storage", **options(s3, file_overwrite=file_overwrite))
+    first, second = attach(PNG), attach(PNG + b"other")
+    for attachment, content in ((first, PNG), (second, PNG + b"other")):
+        with attachment.file.open() as file:
+            assert file.read() == content
+
+
+@pytest.mark.fault(73)
+def test_the_same_key_twice_becomes_another_one(storage: Storage) -> None:
+    key = random_key()
+    assert storage.save(key, ContentFile(PNG)) == key
+    again = storage.save(key, ContentFile(PDF))
+    assert again != key
+    assert KEY.fullmatch(again)
+
+
+def test_our_type_is_kept_and_not_the_uploaders(ticket: Any, storage: Any) -> None:
+    upload = ContentFile(PNG, name="a.png")
+    upload.content_type = "text/html"  # type: ignore[attr-defined]
+    attachment = Attachment.objects.create(ticket=ticket, file=upload)
+    assert storage.bucket.Object(attachment.file.name).content_type == "image/png"
+
+
+@pytest.mark.fault(73)
+def test_orphans_are_swept(attach: Add, storage: Storage) -> None:
+    kept = attach()
+    storage.save(random_key(), ContentFile(PNG))
+    storage.save("readme.txt", ContentFile(PNG))
+    assert sweep_orphans() == OrphanCounts(files=2)
+    assert sweep_orphans(grace=timedelta(seconds=-5)) == OrphanCounts(files=2, orphans=1, deleted=1)
+    assert sorted(walk(storage)) == sorted([kept.file.name, "readme.txt"])
+
+
+def test_a_vendors_file_is_kept(settings: Any, storage: Storage) -> None:
+    ScriptedDesk.answers = [BIG]
+    settings.SUPPORT_TICKETS_PROVIDERS = {"desk": {"BACKEND": f"{ScriptedDesk.__module__}.ScriptedDesk"}}
+    attachment = remote()
+    assert mirror(attachment) == "stored"
+    assert storage.size(attachment.file.name) == len(BIG)
+
+
+class TestBreaking:
+    """What fails half-way leaves no row without a file, and no half a file at a vendor."""
+
+    @pytest.mark.fault(73, 74)
+    @pytest.mark.parametrize("content", [PNG, BIG], ids=["small", "in parts"])
+    def test_a_file_that_cannot_be_stored_is_no_attachment(
+        self, attach: Add, broken: Callable[[], object], content: bytes
+    ) -> None:
+        broken()
+        with pytest.raises(StorageFailed):
+            attach(content)
+        assert not Attachment.objects.exists()
+
+    @pytest.mark.fault(74)
+    def test_the_address_of_the_storage_is_in_no_error(
+        self, broken: Callable[[], object], caplog: pytest.LogCaptureFixture
+    ) -> None:
+        broken()
+        with pytest.raises(StorageFailed) as caught:
+            store(ContentFile(PNG), size=len(PNG), content_type="image/png")
+        assert BUCKET not in f"{caught.value}"
+        assert BUCKET not in "".join(record.getMessage() for record in caplog.records if "django" in record.name)
+
+    @pytest.mark.fault(74)
+    def test_half_a_file_is_neither_served_nor_sent(
+        self, settings: Any, sandbox: Sandbox, broken: Callable[[], object], use_storage: Store, s3: str
+    ) -> None:
+        settings.SUPPORT_TICKETS_PROVIDERS = {
+            "ripio": {
+                "BACKEND": "django_support_tickets.providers.ripio.RipioProvider",
+                "OPTIONS": sandbox.ripio.options(),
+            }
+        }
+        ticket = raised("ripio", customer_id=sandbox.ripio.CUSTOMER)
+        attachment = Attachment.objects.create(ticket=ticket, file=ContentFile(BIG, name="a.png"))
+        broken()
+        with pytest.raises(NotServed) as caught:
+            attachment_response(attachment, may_redirect=False)
+        assert caught.value.status == 503
+        push("ripio")
+        assert not sandbox.ripio.tickets
+        assert OutboxEntry.objects.get().sent_at is None
+        use_storage("storages.backends.s3.S3Storage", **options(s3))
+        push_again("ripio")
+        ((_, made),) = sandbox.ripio.tickets.items()
+        assert made["files"][0]["sha256"] == hashlib.sha256(BIG).hexdigest()
+        attachment.refresh_from_db()
+        assert attachment.delivery == Delivery.DELIVERED
+
+    @pytest.mark.fault(74)
+    def test_a_draft_is_not_refused_because_the_storage_is_down(
+        self, attach: Add, broken: Callable[[], object]
+    ) -> None:
+        draft = attach(BIG, delivery=Delivery.DRAFT)
+        broken()
+        with pytest.raises(StorageFailed):
+            draft.submit()
+        assert Attachment.objects.get().delivery == Delivery.DRAFT
+
+    @pytest.mark.fault(74)
+    def test_a_missing_object_is_not_there(self, attach: Add, storage: Storage) -> None:
+        attachment = attach(delivery=Delivery.DRAFT)
+        storage.delete(attachment.file.name)
+        with pytest.raises(NotServed) as caught:
+            attachment_response(attachment, may_redirect=False)
+        assert caught.value.status == 404
+        with pytest.raises(ValidationError, match="cannot be read"):
+            attachment.submit()
