@@ -14,6 +14,7 @@ from typing import Any
 
 from django.contrib.auth import get_user_model
 from django.contrib.auth.models import AbstractBaseUser
+from django.core.exceptions import ValidationError
 from django.db import transaction
 from django.db.models import Q, QuerySet
 from django.utils import timezone
@@ -111,7 +112,7 @@ def find_user(name: str, *, using: str) -> AbstractBaseUser:
     model = get_user_model()
     users = model._default_manager.using(using)
     found = {user.pk: user for user in users.filter(**{model.USERNAME_FIELD: name})}
-    with contextlib.suppress(ValueError, TypeError, OverflowError):
+    with contextlib.suppress(ValidationError, OverflowError):  # the name is no key
         found |= {user.pk: user for user in users.filter(pk=model._meta.pk.to_python(name))}
     if len(found) != 1:
         raise LookupError("There is no such user." if not found else "That is one user's name and another's key.")

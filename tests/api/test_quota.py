@@ -28,9 +28,8 @@ def later(**passed: float) -> None:
     """Let time pass by making everything older."""
     for model in (Ticket, Comment, Attachment):
         rows: Any = model._default_manager
-        rows.update(
-            created_at=F("created_at") - timedelta(**passed), submitted_at=F("submitted_at") - timedelta(**passed)
-        )
+        ago = timedelta(**passed)
+        rows.update(created_at=F("created_at") - ago, submitted_at=F("submitted_at") - ago)
 
 
 def raise_one(client: APIClient, **values: Any) -> Any:
@@ -116,7 +115,7 @@ class TestMessages:
         ticket = delivered()
         rows = (Attachment(ticket=ticket, name="a.txt", created_by=ticket.requester) for _ in range(20))
         Attachment.objects.bulk_create(rows)
-        upload = SimpleUploadedFile("a.txt", b"x")
-        assert as_customer.post(f"{URL}{ticket.key}/attachments/", {"file": upload}).status_code == 429
-        assert as_customer.post(URL, {**HELLO, "files": [upload]}).status_code == 429
+        for path, name in ((f"{URL}{ticket.key}/attachments/", "file"), (URL, "files")):
+            answer = as_customer.post(path, {**HELLO, name: SimpleUploadedFile("a.txt", b"x")})
+            assert answer.status_code == 429
         assert Ticket.objects.count() == 1

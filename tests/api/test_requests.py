@@ -118,7 +118,8 @@ class TestForms:
             ("multipart/form-data; boundary=x", b'--x\r\nContent-Disposition: form-data; name="a"\r\n\r\n'),
             (
                 "multipart/form-data; boundary=x",
-                b'--x\r\nContent-Disposition: form-data; name="a"\r\nContent-Transfer-Encoding: base64\r\n\r\n!\r\n--x--',
+                b'--x\r\nContent-Disposition: form-data; name="a"\r\n'
+                b"Content-Transfer-Encoding: base64\r\n\r\n!\r\n--x--",
             ),
         ],
     )

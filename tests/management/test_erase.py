@@ -42,13 +42,10 @@ def user() -> Any:
 def raised(user: Any, **values: Any) -> Ticket:
     """Store a ticket in which every text names a canary."""
     texts = ("subject", "description", "contact_name", "resolution", "delivery_error", "customer_id", "about_id")
-    ticket = Ticket(
-        **{name: f"{CANARY} {name}" for name in texts},
-        **{"provider": "local", "contact_email": "jo.canary@example.com", "requester": user, **values},
-        tags=[CANARY],
-        options={"note": CANARY},
-        raw={"text": CANARY},
-    )
+    canaries: dict[str, Any] = {name: f"{CANARY} {name}" for name in texts}
+    canaries |= {"tags": [CANARY], "options": {"note": CANARY}, "raw": {"text": CANARY}}
+    facts = {"provider": "local", "contact_email": "jo.canary@example.com", "requester": user}
+    ticket = Ticket(**canaries | facts | values)
     return Ticket.objects.bulk_create([ticket])[0]
 
 

@@ -11,6 +11,7 @@ from typing import Any
 from tests.settings import *  # noqa: F403
 
 ROOT_URLCONF = "tests.webhooks.urls"
+AUTH_USER_MODEL = "auth.User"
 INSTALLED_APPS = ["django.contrib.auth", "django.contrib.contenttypes", "django_support_tickets"]
 MIDDLEWARE = ["django.middleware.common.CommonMiddleware", "django.middleware.csrf.CsrfViewMiddleware"]
 # The tables as the models say, which is done in an instant.

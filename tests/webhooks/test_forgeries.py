@@ -122,19 +122,14 @@ class TestSignature:
 
     @pytest.mark.fault(51, 53)
     def test_a_flipped_bit_of_moovs_body_changes_the_hint_at_most(self, tickets: list[Ticket]) -> None:
-        stranger = cases.ticket("moov", MOOV_ID.replace("4", "5", 1), customer_id="acct-2")
+        cases.ticket("moov", MOOV_ID.replace("4", "5", 1), customer_id="acct-2")
         before = {one["id"]: one for one in Ticket.objects.values()}
-        hints = 0
-        for position in range(8 * len(MOOV_BODY)):
-            Ticket.objects.update(next_poll_at=None)
-            refused("moov", *moov_signed(flipped(MOOV_BODY, position)))
-            hints += Ticket.objects.filter(next_poll_at__isnull=False).count()
-        assert hints > 0
-        assert not is_due(stranger)
-        after = {
-            one["id"]: {**one, "next_poll_at": before[one["id"]]["next_poll_at"]} for one in Ticket.objects.values()
-        }
-        assert after == before
+        accepted = sum(not refused("moov", *moov_signed(flipped(MOOV_BODY, n))) for n in range(8 * len(MOOV_BODY)))
+        assert WebhookDelivery.objects.count() == accepted > 0
+        assert is_due(tickets[1])
+        assert {one["id"] for one in Ticket.objects.values() if one != before[one["id"]]} == {tickets[1].pk}
+        after = Ticket.objects.values().get(pk=tickets[1].pk)
+        assert after == {**before[tickets[1].pk], "next_poll_at": after["next_poll_at"]}
 
 
 class TestMalformed:

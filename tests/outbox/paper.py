@@ -1,0 +1,152 @@
+"""A vendor on paper: a provider without HTTP whose every answer a test may script."""
+
+from __future__ import annotations
+
+from collections import defaultdict, deque
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import Any, Unpack
+
+from django_support_tickets.providers.base import CommonOptions, Provider
+from django_support_tickets.records import (
+    AttachmentRecord,
+    AttachmentRules,
+    AuthorType,
+    Capabilities,
+    CommentDraft,
+    CommentRecord,
+    FileDraft,
+    Found,
+    Status,
+    TicketDraft,
+    TicketRecord,
+    TicketRef,
+)
+
+FULL = Capabilities(
+    can_find=True,
+    can_comment=True,
+    can_close=True,
+    attachments=AttachmentRules(moments=frozenset({"create", "after", "comment"})),
+)
+#: What happens at a call: an error is raised; a function is asked for the answer, before or after the vendor acts.
+Step = Exception | Callable[..., Any] | None
+
+
+@dataclass
+class Desk:
+    """What the vendor has, what it was asked, and what it will answer."""
+
+    capabilities: Capabilities = FULL
+    tickets: dict[str, TicketRecord] = field(default_factory=dict)
+    drafts: dict[str, TicketDraft] = field(default_factory=dict)
+    calls: list[str] = field(default_factory=list)
+    files: list[tuple[str, bytes]] = field(default_factory=list)
+    script: dict[str, deque[Step]] = field(default_factory=lambda: defaultdict(deque))
+    finds: list[TicketDraft] = field(default_factory=list)
+
+    def at(self, operation: str, *steps: Step) -> None:
+        """Let the next calls of an operation go this way; None is the usual way."""
+        self.script[operation].extend(steps)
+
+    def lose_answer(self, operation: str, error: Exception) -> None:
+        """Let the vendor do what it is asked next, and the answer be lost."""
+
+        def act_and_fail(act: Callable[[], Any]) -> Any:
+            act()
+            raise error
+
+        self.at(operation, act_and_fail)
+
+    def meet(self, operation: str, act: Callable[[], Any]) -> Any:
+        self.calls.append(operation)
+        step = self.script[operation].popleft() if self.script[operation] else None
+        if isinstance(step, Exception):
+            raise step
+        return act() if step is None else step(act)
+
+
+#: The one desk of all tests; `reset_desk` makes it new.
+desk = Desk()
+
+
+def reset_desk() -> Desk:
+    desk.__init__()  # type: ignore[misc]
+    return desk
+
+
+class PaperProvider(Provider):
+    """Keep everything on the desk."""
+
+    def __init__(self, alias: str, **common: Unpack[CommonOptions]) -> None:
+        super().__init__(alias, **common)
+        self.capabilities = desk.capabilities
+
+    def get(self, ref: TicketRef) -> TicketRecord:
+        record: TicketRecord = desk.meet("get", lambda: desk.tickets[ref.remote_id])
+        return record
+
+    def create(self, draft: TicketDraft) -> TicketRecord:
+        def act() -> TicketRecord:
+            remote_id = f"R{len(desk.tickets) + 1}"
+            record = TicketRecord(
+                remote_id=remote_id, key=draft.key, status=Status.OPEN, remote_status="open", comments=(), attachments=()
+            )
+            desk.drafts[remote_id] = draft
+            desk.tickets[remote_id] = record
+            self._read(draft.files)
+            return record
+
+        record: TicketRecord = desk.meet("create", act)
+        return record
+
+    def find(self, draft: TicketDraft) -> Found:
+        desk.finds.append(draft)
+        found: Found = desk.meet(
+            "find",
+            lambda: Found(
+                records=tuple(record for record in desk.tickets.values() if record.key == draft.key), complete=True
+            ),
+        )
+        return found
+
+    def add_comment(self, ref: TicketRef, draft: CommentDraft) -> CommentRecord:
+        def act() -> CommentRecord:
+            ticket = desk.tickets[ref.remote_id]
+            comments = ticket.comments or ()
+            comment = CommentRecord(
+                remote_id=f"C{len(comments) + 1}", author_type=AuthorType.CUSTOMER, body=draft.body
+            )
+            desk.tickets[ref.remote_id] = replace(ticket, comments=(*comments, comment))
+            self._read(draft.files)
+            return comment
+
+        comment: CommentRecord = desk.meet("comment", act)
+        return comment
+
+    def upload(self, ref: TicketRef, file: FileDraft) -> AttachmentRecord:
+        def act() -> AttachmentRecord:
+            ticket = desk.tickets[ref.remote_id]
+            files = ticket.attachments or ()
+            record = AttachmentRecord(remote_id=f"F{len(files) + 1}", name=file.name, size=file.size)
+            desk.tickets[ref.remote_id] = replace(ticket, attachments=(*files, record))
+            self._read((file,))
+            return record
+
+        record: AttachmentRecord = desk.meet("upload", act)
+        return record
+
+    def close(self, ref: TicketRef) -> TicketRecord:
+        def act() -> TicketRecord:
+            record = replace(desk.tickets[ref.remote_id], status=Status.CLOSED, remote_status="closed")
+            desk.tickets[ref.remote_id] = record
+            return record
+
+        record: TicketRecord = desk.meet("close", act)
+        return record
+
+    @staticmethod
+    def _read(files: tuple[FileDraft, ...]) -> None:
+        for file in files:
+            with file.open() as stream:
+                desk.files.append((file.name, stream.read()))
