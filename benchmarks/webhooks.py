@@ -9,6 +9,7 @@ Needs gunicorn and psycopg; PGHOST, PGPORT, PGUSER and PGPASSWORD say where the 
 from __future__ import annotations
 
 import itertools
+import os
 import statistics
 import sys
 import threading
@@ -16,7 +17,17 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from benchmarks.webhook_site.running import BARE, OURS, add_tickets, database, event, post, request, server
+from benchmarks.webhook_site.running import (
+    BARE,
+    OURS,
+    add_tickets,
+    database,
+    event,
+    missing_server,
+    post,
+    request,
+    server,
+)
 
 GATE = 0.60
 GOAL = 0.75
@@ -41,6 +52,9 @@ class Runs:
 
 
 def main(rounds: int = 7, seconds: float = 3.0) -> int:
+    if missing := missing_server():
+        print(f"webhooks: NOT RUN: {missing}")
+        return int(os.environ.get("CI") == "true")
     with database():
         remote_ids = itertools.cycle(add_tickets(TICKETS))
         numbers = itertools.count()
@@ -84,12 +98,13 @@ def measure(port: int, requests: Iterator[bytes], runs: Runs, *, seconds: float)
 def report(ours: Runs, bare: Runs) -> int:
     ratio = ours.median / bare.median
     held = ratio >= GATE and not ours.failed and not bare.failed
+    times = [1000 * runs.percentile(percent) for runs in (ours, bare) for percent in (50, 99)]
     print("name ours floor ratio gate held")
+    figures = f"{ours.median:.0f}/s {bare.median:.0f}/s {ratio:.0%} >={GATE:.0%} {'yes' if held else 'no'}"
+    print(f"webhooks.per_second {figures}")
     print(
-        f"webhooks.per_second {ours.median:.0f}/s {bare.median:.0f}/s {ratio:.0%} >={GATE:.0%} {'yes' if held else 'no'}"
-        f"  (goal {GOAL:.0%}; p50/p99 {1000 * ours.percentile(50):.1f}/{1000 * ours.percentile(99):.1f} ms,"
-        f" floor {1000 * bare.percentile(50):.1f}/{1000 * bare.percentile(99):.1f} ms; {len(ours.per_second)} runs each,"
-        f" failed {ours.failed + bare.failed})"
+        f"  goal {GOAL:.0%}; medians of {len(ours.per_second)} runs; failed {ours.failed + bare.failed};"
+        f" p50 and p99 in ms: ours {times[0]:.1f} {times[1]:.1f}, floor {times[2]:.1f} {times[3]:.1f}"
     )
     return 0 if held else 1
 

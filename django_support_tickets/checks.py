@@ -26,7 +26,7 @@ TASKS_DISPATCHER = "django_support_tickets.contrib.tasks."
 # Backends of Django's tasks that run a task where it is enqueued, or never.
 UNQUEUED_TASKS = ("ImmediateBackend", "DummyBackend")
 # What Django's own error reports mask (SafeExceptionReporterFilter.hidden_settings), so options with secrets match it.
-SECRET_NAME = re.compile("API|AUTH|TOKEN|KEY|SECRET|PASS|SIGNATURE", re.IGNORECASE)
+SECRET_NAME = re.compile("API|AUTH|TOKEN|KEY|SECRET|PASS|SIGNATURE|HTTP_COOKIE", re.IGNORECASE)
 # Named, not imported: it would bring the HTTP library into every process.
 USABLE = "django_support_tickets.providers.signatures.is_usable_secret"
 
@@ -69,7 +69,8 @@ def check_dispatcher(app_configs: Apps = None, **kwargs: Any) -> list[CheckMessa
     """Report a dispatcher that cannot be imported."""
     try:
         dispatcher = resolve_dispatcher()
-        complaint = "" if dispatcher is None or callable(dispatcher) else "is not a function"
+        is_right = isinstance(settings.DISPATCHER, str) and (dispatcher is None or callable(dispatcher))
+        complaint = "" if is_right else "is not a function"
     except (ImportError, AttributeError, TypeError) as error:
         complaint = f"cannot be imported ({error})"
     if not complaint:

@@ -39,6 +39,15 @@ def database() -> Iterator[None]:
         _administer(f'DROP DATABASE "{name}" WITH (FORCE)')
 
 
+def missing_server() -> str:
+    """Return which server does not answer, "" if it does."""
+    try:
+        _administer("SELECT 1")
+    except psycopg.OperationalError:
+        return f"no PostgreSQL server answers at {os.environ.get('PGHOST', HOST)}"
+    return ""
+
+
 def _administer(statement: str) -> None:
     options = {"host": os.environ.get("PGHOST", HOST), "user": os.environ.get("PGUSER", "postgres")}
     with psycopg.connect(dbname="postgres", autocommit=True, **options) as connection:

@@ -54,10 +54,10 @@ SUPPORT_TICKETS_PROVIDERS = {
     "ripio": {
         "BACKEND": "django_support_tickets.providers.ripio.RipioProvider",
         "OPTIONS": {
-            # Where nobody answers: a webhook calls no vendor. Workers that hang are pointed at one that does not answer.
+            # Where nobody answers: a webhook calls no vendor. The soak has workers that call one.
             "base_url": os.environ.get("BENCHMARK_VENDOR", "http://127.0.0.1:9"),
-            "client_id": "id",
-            "client_secret": "secret",
+            "client_id": "sandbox-ripio-client",
+            "client_secret": "sandbox-ripio-secret",
             "webhook_secrets": [WEBHOOK_SECRET],
         },
     }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import logging
+from contextlib import ExitStack, closing
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -121,8 +122,12 @@ def _stream(attachment: Attachment) -> AttachmentResponse:
 
 def _opened(attachment: Attachment) -> AttachmentResponse:
     try:
-        file = attachment.file.storage.open(str(attachment.file.name), "rb")
-        return AttachmentResponse(file, content_type=_content_type(attachment))
+        with ExitStack() as stack:
+            file = stack.enter_context(closing(attachment.file.storage.open(str(attachment.file.name), "rb")))
+            # An S3 storage fetches the file only now, to tell its length.
+            response = AttachmentResponse(file, content_type=_content_type(attachment))
+            stack.pop_all()
+            return response
     except FileNotFoundError:
         failure = NotServed(*MISSING)
     except Exception as error:  # a storage raises what it likes

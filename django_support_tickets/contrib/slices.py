@@ -28,7 +28,7 @@ SLICE = 45.0
 WORKERS = 8
 #: Between two messages of one process about the same thing, in seconds.
 APART = 1.0
-#: What is remembered of past messages before it is forgotten all at once.
+#: Of so many subjects it is remembered when a message about them was sent.
 REMEMBERED = 10_000
 
 
@@ -48,14 +48,14 @@ def send_ticket(ticket_id: int, *, using: str) -> None:
     _contained("push", "", send)
 
 
-def send_due(alias: str, *, using: str) -> bool:
+def send_due(alias: str, *, using: str, seconds: float = SLICE) -> bool:
     """Send what is due of an account for one slice; return whether time ran out before everything was sent."""
-    is_over = _slice()
+    is_over = _slice(seconds)
     counts = _contained("push", alias, lambda: push(alias, workers=WORKERS, stop=is_over, using=using))
     return is_over() and not counts.paused
 
 
-def fetch_due(alias: str, *, using: str) -> bool:
+def fetch_due(alias: str, *, using: str, seconds: float = SLICE) -> bool:
     """Fetch what is due of an account for one slice; return whether there is more.
 
     A hint that comes while this runs finds the account locked and gives up, so whoever holds the lock looks again.
@@ -63,7 +63,7 @@ def fetch_due(alias: str, *, using: str) -> bool:
 
     def fetch() -> bool:
         try:
-            counts = pull(alias, workers=WORKERS, stop=_slice(), using=using)
+            counts = pull(alias, workers=WORKERS, stop=_slice(seconds), using=using)
         except AlreadyRunning:
             return False
         is_moving = bool(counts.fetched or counts.listed)
@@ -83,13 +83,15 @@ def accounts_to_fetch(*, using: str) -> Iterator[str]:
 
 
 class Coalescing:
-    """Keep many wakes of one process about one thing down to two messages per APART seconds.
+    """Keep many wakes of one process about one thing down to about one message per `apart` seconds.
 
-    The first goes out at once. The next goes out to start APART seconds later, and covers all that come until then:
-    whatever they announce is committed before that message starts.
+    The first goes out at once. The next goes out to start `apart` seconds later, and covers all that come until then:
+    whatever they announce is committed before that message starts. After `remembered` subjects all are forgotten.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, apart: float = APART, remembered: int = REMEMBERED) -> None:
+        self._apart = apart
+        self._remembered = remembered
         self._lock = threading.Lock()
         self._covered_until: dict[object, float] = {}
 
@@ -97,18 +99,18 @@ class Coalescing:
         """Return in how many seconds a message about `subject` is to start; None: one that covers it is under way."""
         now = time.monotonic()
         with self._lock:
-            if len(self._covered_until) > REMEMBERED:
+            if len(self._covered_until) > self._remembered:
                 self._covered_until.clear()
             until = self._covered_until.get(subject, 0.0)
-            if until - APART > now:
+            if until - self._apart > now:
                 return None
-            delay = APART if until > now else 0.0
-            self._covered_until[subject] = now + delay + APART
+            delay = self._apart if until > now else 0.0
+            self._covered_until[subject] = now + delay + self._apart
             return delay
 
 
-def _slice() -> Callable[[], bool]:
-    ends_at = time.monotonic() + SLICE
+def _slice(seconds: float) -> Callable[[], bool]:
+    ends_at = time.monotonic() + seconds
     return lambda: time.monotonic() >= ends_at
 
 

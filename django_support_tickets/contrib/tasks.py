@@ -17,7 +17,7 @@ from typing import Any
 from django.db import DEFAULT_DB_ALIAS
 from django.utils import timezone
 
-from django_support_tickets.contrib.slices import Coalescing, accounts_to_fetch, fetch_due, send_due, send_ticket
+from django_support_tickets.contrib.slices import SLICE, Coalescing, accounts_to_fetch, fetch_due, send_due, send_ticket
 from django_support_tickets.providers import providers
 
 try:
@@ -35,16 +35,16 @@ def push_ticket(ticket_id: int, using: str = DEFAULT_DB_ALIAS) -> None:
 
 
 @task
-def push(alias: str, using: str = DEFAULT_DB_ALIAS) -> None:
+def push(alias: str, using: str = DEFAULT_DB_ALIAS, seconds: float = SLICE) -> None:
     """Send what is due of an account, and go on in another task if there is much."""
-    if send_due(alias, using=using):
+    if send_due(alias, using=using, seconds=seconds):
         push.enqueue(alias, using)
 
 
 @task
-def pull(alias: str, using: str = DEFAULT_DB_ALIAS) -> None:
+def pull(alias: str, using: str = DEFAULT_DB_ALIAS, seconds: float = SLICE) -> None:
     """Fetch what is due of an account, and go on in another task if there is more."""
-    if fetch_due(alias, using=using):
+    if fetch_due(alias, using=using, seconds=seconds):
         _ask_for_pull(alias, using)
 
 

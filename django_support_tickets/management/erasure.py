@@ -17,6 +17,7 @@ from django.contrib.auth.models import AbstractBaseUser
 from django.core.exceptions import ValidationError
 from django.db import transaction
 from django.db.models import Q, QuerySet
+from django.db.models.functions import Lower
 from django.utils import timezone
 
 from django_support_tickets.models import (
@@ -262,5 +263,6 @@ def _others_by_email(user: AbstractBaseUser, *, using: str) -> int:
     email = str(getattr(user, user.get_email_field_name(), "") or "")
     if not email:
         return 0
-    others = Ticket.objects.using(using).filter(contact_email__iexact=email)
+    # Not iexact, which follows the collation of MySQL.
+    others = Ticket.objects.using(using).annotate(address=Lower("contact_email")).filter(address=email.lower())
     return others.exclude(requester=user.pk).count()

@@ -27,6 +27,8 @@ def _announce_news(one: News) -> None:
     if changes := visible(one.changes):
         ticket_changed.send_robust(Ticket, ticket=one.ticket, changes=changes)
     for comment in one.conversation.new_comments:
+        comment.ticket = one.ticket
         comment_added.send_robust(Ticket, ticket=one.ticket, comment=comment)
     for attachment in one.conversation.new_attachments:
+        attachment.ticket = one.ticket
         attachment_added.send_robust(Ticket, ticket=one.ticket, attachment=attachment)

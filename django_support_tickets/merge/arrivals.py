@@ -4,7 +4,7 @@ import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from datetime import datetime
-from typing import Any, cast
+from typing import Any
 
 from django_support_tickets.models import moment_of
 from django_support_tickets.records import TicketRecord
@@ -26,11 +26,11 @@ class Fetched:
     record: TicketRecord
     started_at: int
     due_at: datetime | None = None
+    #: `started_at` as this project's datetimes are.
+    started: datetime = field(init=False, compare=False)
 
-    @property
-    def started(self) -> datetime:
-        """Return `started_at` as this project's datetimes are."""
-        return cast("datetime", moment_of(self.started_at))
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "started", moment_of(self.started_at))
 
 
 @dataclass(frozen=True, slots=True)

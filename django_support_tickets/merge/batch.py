@@ -12,10 +12,11 @@ from django_support_tickets.merge.arrivals import Difference, Fetched, MergeCoun
 from django_support_tickets.merge.conversation import EDITABLE, Conversation
 from django_support_tickets.merge.guard import Stored, Verdict, hint_since, judge
 from django_support_tickets.merge.ownership import TEXTS, apply_fields, for_timeline, owned_columns, visible
-from django_support_tickets.merge.schedule import next_poll
-from django_support_tickets.merge.writing import Row, insert_rows, update_rows
+from django_support_tickets.merge.schedule import Intervals, intervals, next_poll
+from django_support_tickets.merge.writing import Row, find_keys, insert_rows, new_row, update_rows
 from django_support_tickets.models import Attachment, Comment, Delivery, Ticket, TicketEvent, epoch_now, moment_of
 from django_support_tickets.records import ABSENT, Capabilities
+from django_support_tickets.signals import attachment_added, comment_added
 
 Kind = TicketEvent.Kind
 
@@ -60,10 +61,11 @@ class Batch:
     # (pk, (synced_at, next_poll_at)) of tickets of which nothing else changes.
     looked_at: list[Row] = field(default_factory=list)
     _now: datetime | None = None
+    _steps: Intervals | None = None
 
     def fresh(self) -> Batch:
         """Return an empty batch for the same account: a transaction that starts over plans anew."""
-        return replace(self, counts=MergeCounts(), news=[], looked_at=[], _now=None)
+        return replace(self, counts=MergeCounts(), news=[], looked_at=[], _now=None, _steps=None)
 
     @property
     def now(self) -> datetime:
@@ -176,7 +178,8 @@ class Batch:
         return self._due(stored, one.fetched, ticket.status, last_change)
 
     def _due(self, stored: Stored | None, fetched: Fetched, status: str, last_change: datetime) -> datetime | None:
-        planned = next_poll(status, last_change, now=self.now, capabilities=self.capabilities)
+        self._steps = self._steps if self._steps is not None else intervals()
+        planned = next_poll(status, last_change, now=self.now, capabilities=self.capabilities, steps=self._steps)
         hint = hint_since(stored, fetched) if stored is not None else None
         return min((when for when in (planned, hint) if when is not None), default=None)
 
@@ -193,10 +196,13 @@ class Batch:
 
     def _write_comments(self) -> None:
         talks = [one.conversation for one in self.news]
+        for one in self.news:
+            for row in one.conversation.new_comments:
+                row.ticket_id = one.ticket.pk
         new = [row for talk in talks for row in talk.new_comments]
-        for row in new:
-            row.ticket_id = row.ticket.pk
         insert_rows(Comment, new, using=self.using)
+        if comment_added.has_listeners() or any(talk.new_attachments for talk in talks):
+            find_keys(Comment, new, using=self.using)
         linked = [(row.pk, (row.remote_id,)) for talk in talks for row in talk.linked_comments]
         update_rows(Comment, ("remote_id",), linked, using=self.using)
         settled = [row.pk for talk in talks for row in talk.linked_comments if row.delivery == Delivery.UNCERTAIN]
@@ -208,11 +214,14 @@ class Batch:
 
     def _write_attachments(self) -> None:
         talks = [one.conversation for one in self.news]
+        for one in self.news:
+            for file in one.conversation.new_attachments:
+                file.ticket_id = one.ticket.pk
+                file.comment_id = file.comment.pk if file.comment is not None else None
         new = [row for talk in talks for row in talk.new_attachments]
-        for row in new:
-            row.ticket_id = row.ticket.pk
-            row.comment_id = row.comment.pk if row.comment is not None else None
         insert_rows(Attachment, new, using=self.using)
+        if attachment_added.has_listeners():
+            find_keys(Attachment, new, using=self.using)
         changed = [row for talk in talks for row in talk.changed_attachments]
         rows = [(row.pk, (row.remote_id, row.remote_url)) for row in changed]
         update_rows(Attachment, ("remote_id", "remote_url"), rows, using=self.using)
@@ -230,7 +239,7 @@ class Batch:
         if talk.new_attachments:
             found.append((Kind.ATTACHED, {"attachments": len(talk.new_attachments)}))
         return [
-            TicketEvent(ticket=one.ticket, kind=kind, source=self.source, changes=changes, at=self.now)
+            new_row(TicketEvent, ticket_id=one.ticket.pk, kind=kind, source=self.source, changes=changes, at=self.now)
             for kind, changes in found
         ]
 

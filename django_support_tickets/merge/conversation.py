@@ -11,6 +11,7 @@ from typing import Any
 from django.utils import timezone
 
 from django_support_tickets.merge import cleaning
+from django_support_tickets.merge.writing import new_row
 from django_support_tickets.models import Attachment, Comment, Delivery, Ticket
 from django_support_tickets.records import (
     AttachmentRecord,
@@ -72,7 +73,8 @@ class Conversation:
                 known[remote_id] = self._add_comment(ticket, remote_id, record)
 
     def _add_comment(self, ticket: Ticket, remote_id: str, record: CommentRecord) -> Comment:
-        comment = Comment(ticket=ticket, remote_id=remote_id, delivery=Delivery.DELIVERED, **_comment_values(record))
+        values = _comment_values(record)
+        comment = new_row(Comment, remote_id=remote_id, delivery=Delivery.DELIVERED, **values)
         if comment.sent_at is not None:
             comment.created_at = min(comment.sent_at, comment.created_at)
         self.new_comments.append(comment)
@@ -101,10 +103,9 @@ class Conversation:
                 known[remote_id] = stored
                 self._refresh(stored, remote_id, record)
                 continue
-            file = Attachment(
-                ticket=ticket, comment=by_comment.get(record.comment_id or None), **_attachment_values(record)
-            )
-            file.remote_id = remote_id
+            file = new_row(Attachment, remote_id=remote_id, **_attachment_values(record))
+            if record.comment_id in by_comment:
+                file.comment = by_comment[record.comment_id]
             known[remote_id] = file
             self.new_attachments.append(file)
 

@@ -5,6 +5,9 @@ from __future__ import annotations
 import enum
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
+
+from django.db.models.functions import Coalesce, Greatest
 
 from django_support_tickets.merge import cleaning
 from django_support_tickets.merge.arrivals import Fetched
@@ -35,19 +38,15 @@ class Stored:
     remote_updated_at: datetime | None
     next_poll_at: datetime | None
     missing_since: datetime | None
-    last_comment_at: datetime | None
-    delivered_at: datetime | None
-    created_at: datetime
-
-    @property
-    def last_change(self) -> datetime:
-        """Return the latest sign of life that is known."""
-        signs = (self.remote_updated_at, self.last_comment_at, self.delivered_at)
-        known = [sign for sign in signs if sign is not None]
-        return max(known) if known else self.created_at
+    # The latest sign of life that is known.
+    last_change: datetime
 
 
-COLUMNS = tuple(Stored.__dataclass_fields__)
+#: `last_change` in SQL; its reading from the database is what costs, so one column stands for four.
+LAST_CHANGE = Greatest(
+    *(Coalesce(name, "created_at") for name in ("remote_updated_at", "last_comment_at", "delivered_at"))
+)
+COLUMNS: tuple[Any, ...] = (*(name for name in Stored.__dataclass_fields__ if name != "last_change"), LAST_CHANGE)
 
 
 def judge(stored: Stored, fetched: Fetched, digest: str, capabilities: Capabilities) -> Verdict:

@@ -10,7 +10,7 @@ from django_support_tickets.merge.arrivals import Fetched, MergeCounts
 from django_support_tickets.merge.batch import Batch, News
 from django_support_tickets.merge.ownership import read_fields
 from django_support_tickets.merge.pages import in_transaction, one_by_one, unique_pages
-from django_support_tickets.merge.writing import begin_writing, insert_rows
+from django_support_tickets.merge.writing import begin_writing, find_keys, insert_rows
 from django_support_tickets.models import Delivery, Ticket, TicketEvent
 from django_support_tickets.providers import providers
 
@@ -46,7 +46,9 @@ def _write(batch: Batch, page: list[Fetched]) -> MergeCounts:
         else:
             batch.news.append(News(one, cleaning.digest(one.record), ticket=_new_ticket(batch, one), imported=True))
     batch.plan()
-    insert_rows(Ticket, [news.ticket for news in batch.news], using=batch.using)
+    tickets = [news.ticket for news in batch.news]
+    insert_rows(Ticket, tickets, using=batch.using)
+    find_keys(Ticket, tickets, using=batch.using)
     batch.write()
     transaction.on_commit(lambda: announce(batch), using=batch.using, robust=True)
     return batch.counts

@@ -20,12 +20,17 @@ def intervals() -> Intervals:
 
 
 def next_poll(
-    status: str, last_change: datetime | None, *, now: datetime, capabilities: Capabilities
+    status: str,
+    last_change: datetime | None,
+    *,
+    now: datetime,
+    capabilities: Capabilities,
+    steps: Intervals | None = None,
 ) -> datetime | None:
     """Return when a ticket is due again, None: never. A settled one waits the schedule's last interval."""
     if status in capabilities.final_statuses:
         return None
-    steps = intervals()
+    steps = intervals() if steps is None else steps
     if not steps:
         return None
     age = timedelta.max if last_change is None or status in capabilities.settled_statuses else now - last_change

@@ -157,9 +157,13 @@ class HttpProvider(Provider):
     def check(self) -> list[CheckMessage]:
         messages: list[CheckMessage] = []
         if not callable(self._base_url) and self._base_url.startswith("http:") and not is_loopback(self._base_url):
-            messages.append(CheckWarning(f"Provider {self.alias!r}: base_url is not https.", id="support_tickets.W101"))
+            hint = "Use the vendor's https address: credentials and tickets travel in clear text otherwise."
+            message = f"Provider {self.alias!r}: base_url is not https."
+            messages.append(CheckWarning(message, hint=hint, id="support_tickets.W101"))
         if self.verify is False:
-            messages.append(CheckWarning(f"Provider {self.alias!r}: verify is off.", id="support_tickets.W102"))
+            hint = "Name a file of certificates to trust instead."
+            message = f"Provider {self.alias!r}: verify is off."
+            messages.append(CheckWarning(message, hint=hint, id="support_tickets.W102"))
         return messages
 
     def _request(

@@ -248,6 +248,7 @@ class TestLimits:
             assert code_of(caught) == code
 
 
+@pytest.mark.django_db(transaction=True)
 class TestMoments:
     """Until when a file can still travel with what it belongs to."""
 
@@ -306,6 +307,7 @@ class TestMoments:
         assert self.try_to_add(ticket, self.COMMENT, comment) == ""
 
 
+@pytest.mark.django_db(transaction=True)
 class TestDrafts:
     def test_a_draft_is_looked_at_when_it_is_added(self, attach: Add, keys: Keys) -> None:
         with pytest.raises(ValidationError):

@@ -15,7 +15,7 @@ from django_support_tickets.models import Attachment, Delivery, OutboxEntry, Tic
 from django_support_tickets.outbox.push import push
 from tests.attachments.samples import PNG
 
-pytestmark = [pytest.mark.django_db, pytest.mark.fault(72)]
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.fault(72)]
 
 Add = Callable[..., Attachment]
 VIRUS = PNG + b"EICAR"

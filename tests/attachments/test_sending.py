@@ -22,7 +22,8 @@ from django_support_tickets.testing.sandbox import Sandbox
 from tests.attachments.conftest import Store
 from tests.attachments.samples import PDF, PNG
 
-pytestmark = pytest.mark.django_db
+# A push begins with a connection that has no transaction open.
+pytestmark = pytest.mark.django_db(transaction=True)
 
 MODULE = "django_support_tickets.providers"
 BACKENDS = {"ankra": "ankra.AnkraProvider", "ripio": "ripio.RipioProvider", "verifik": "verifik.VerifikProvider"}

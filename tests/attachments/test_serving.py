@@ -97,7 +97,7 @@ class TestRefusing:
             ({"state": "quarantined"}, 409, "quarantined"),
             ({"state": "expired"}, 410, "expired"),
             ({"state": "failed"}, 409, "failed"),
-            ({"state": "new in a later version"}, 404, "missing"),
+            ({"state": "unheard-of"}, 404, "missing"),
             ({"file": ""}, 404, "missing"),
             ({"sha256": ""}, 409, "unchecked"),
         ],

@@ -92,9 +92,9 @@ class PaperProvider(Provider):
             record = TicketRecord(
                 remote_id=remote_id, key=draft.key, status=Status.OPEN, remote_status="open", comments=(), attachments=()
             )
+            self._read(draft.files)
             desk.drafts[remote_id] = draft
             desk.tickets[remote_id] = record
-            self._read(draft.files)
             return record
 
         record: TicketRecord = desk.meet("create", act)

@@ -3,51 +3,37 @@
 from __future__ import annotations
 
 import argparse
-import logging
+import multiprocessing
 import os
 import sys
-import time
+from concurrent.futures import ProcessPoolExecutor
 
-import django
-from django.test.utils import setup_test_environment
+from tests.simulator.desks import DESKS
+from tests.simulator.soak import results, set_up
 
 
 def main() -> int:
     """Return 0 if nothing was lost and nothing doubled."""
     parser = argparse.ArgumentParser(prog="python -m tests.simulator", description=__doc__)
     parser.add_argument("--runs", type=int, default=300, help="Histories of all providers together.")
-    parser.add_argument("--provider", action="append", help="Only this one; may be repeated.")
+    parser.add_argument("--provider", action="append", choices=DESKS, help="Only this one; may be repeated.")
     parser.add_argument("--seed", type=int, default=1, help="The first seed.")
-    parser.add_argument("--seconds", type=float, default=900, help="Begin no history after so many seconds.")
+    parser.add_argument("--processes", type=int, default=os.cpu_count() or 1, help="At the same time.")
+    parser.add_argument("--seconds", type=float, default=840, help="Begin nothing after so many seconds.")
     options = parser.parse_args()
 
-    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "tests.settings")
-    django.setup()
-    setup_test_environment()
-    logging.disable(logging.CRITICAL)
-
-    from django.db import connection
-
-    from tests.simulator.checker import Verdict
-    from tests.simulator.desks import DESKS
-    from tests.simulator.running import explain, live_through
-
-    connection.creation.create_test_db(verbosity=0)
     names = options.provider or list(DESKS)
-    totals = {name: Verdict() for name in names}
-    counts, started = dict.fromkeys(names, 0), time.monotonic()
-    for number in range(options.runs):
-        if time.monotonic() - started > options.seconds:
-            break
-        name = names[number % len(names)]
-        simulation, verdict = live_through(DESKS[name], options.seed + number // len(names))
-        totals[name], counts[name] = totals[name] + verdict, counts[name] + 1
-        if verdict.lost or verdict.doubled:
-            sys.stdout.write("\n".join(explain(simulation, verdict)) + "\n")
-    for name, total in totals.items():
-        line = f"{name} lost {len(total.lost)} doubled {len(total.doubled)} uncertain {total.uncertain}"
-        sys.stdout.write(f"{line} runs {counts[name]}\n")
-    return int(any(total.lost or total.doubled for total in totals.values()))
+    jobs = [(names[number % len(names)], options.seed + number // len(names)) for number in range(options.runs)]
+    totals = {name: [0, 0, 0, 0] for name in names}
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(options.processes, mp_context=context, initializer=set_up) as executor:
+        for name, lost, doubled, uncertain, story in results(executor, jobs, seconds=options.seconds):
+            totals[name] = [a + b for a, b in zip(totals[name], (lost, doubled, uncertain, 1), strict=True)]
+            if story:
+                sys.stdout.write(story + "\n")
+    for name, (lost, doubled, uncertain, runs) in totals.items():
+        sys.stdout.write(f"{name} lost {lost} doubled {doubled} uncertain {uncertain} runs {runs}\n")
+    return int(any(lost or doubled for lost, doubled, _, _ in totals.values()))
 
 
 if __name__ == "__main__":

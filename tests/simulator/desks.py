@@ -39,7 +39,7 @@ class Desk:
 
     def provider(self, sandbox: Sandbox) -> dict[str, Any]:
         """Return the entry of SUPPORT_TICKETS_PROVIDERS; no rate, since nobody should have to wait for it."""
-        options = {**self.sandbox_of(sandbox).options(), "rate": 10_000.0, **(self.options or {})}
+        options = {**self.sandbox_of(sandbox).options(), "rate": None, **(self.options or {})}
         return {"BACKEND": self.backend, "OPTIONS": options}
 
     def sandbox_of(self, sandbox: Sandbox) -> VendorSandbox:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.core.exceptions import ValidationError
@@ -11,6 +12,7 @@ from django.core.files.base import ContentFile
 from django.db import transaction
 from django.db.models import ProtectedError
 from django.test import override_settings
+from django.utils import timezone
 
 from django_support_tickets.models import Attachment, Comment, Delivery, OutboxEntry, Ticket
 from django_support_tickets.outbox import decisions
@@ -21,6 +23,7 @@ from django_support_tickets.outbox.push import push
 from django_support_tickets.outbox.settling import LeaseLost, settle_delivered
 from django_support_tickets.providers import providers
 from django_support_tickets.records import Capabilities
+from django_support_tickets.sync import pull
 from django_support_tickets.testing.sandbox import QUICK_FAULTS, Fault, Sandbox
 from django_support_tickets.transport import forget_accounts
 from tests.simulator.desks import Desk
@@ -70,13 +73,18 @@ class Simulation:
     def run(self) -> None:
         """Live through the history and let it come to rest."""
         forget_accounts()
-        with override_settings(SUPPORT_TICKETS_PROVIDERS={self.alias: self.desk.provider(self.sandbox)}):
+        with override_settings(SUPPORT_TICKETS_PROVIDERS={self.alias: self._account()}):
             self.capabilities = providers[self.alias].capabilities
             if self.draw.random() < 0.5:
                 self.vendor.fail_randomly(self.draw.choice([0.1, 0.3]), FAULTS)
             for _ in range(self.draw.randint(8, 20)):
                 self.step()
             self.come_to_rest()
+
+    def _account(self) -> dict[str, Any]:
+        account = self.desk.provider(self.sandbox)
+        account["OPTIONS"]["import_unknown"] = self.draw.random() < 0.5
+        return account
 
     def step(self) -> None:
         """Let one thing happen."""
@@ -95,6 +103,9 @@ class Simulation:
             (self.delete, 1),
             (self.settle, 2),
             (self.lose_entry, 1),
+            (self.pull, 2),
+            (self.stand_still, 3),
+            (self.say_again, 3),
         )
         chosen: Callable[[], None] = self.draw.choices([step for step, _ in steps], [weight for _, weight in steps])[0]
         chosen()
@@ -138,9 +149,21 @@ class Simulation:
 
     def _say(self, ticket: Ticket, body: str, *, has_file: bool) -> None:
         with transaction.atomic():
-            comment = Comment.objects.create(ticket=ticket, body=body)
+            comment = Comment.objects.create(ticket=ticket, body=body, created_at=self._now())
             if has_file:
                 self._add_file(ticket, comment)
+
+    def say_again(self) -> None:
+        """Say the same thing twice, and let one of the answers be lost."""
+        ticket = self._some(Ticket.objects.filter(delivery=Delivery.DELIVERED))
+        if ticket is None or not self.capabilities.can_comment:
+            return
+        body = f"Again {self.token()}."
+        for operation in self.draw.sample(["", "comment"], 2):
+            if operation:
+                self.vendor.fail_next(operation, self.draw.choice(FAULTS))
+            self._try(lambda: self._say(ticket, body, has_file=False), f"comment {ticket.description} {body}")
+            self.push()
 
     def attach(self) -> None:
         ticket = self._some(Ticket.objects.filter(delivery__in=[Delivery.QUEUED, Delivery.DELIVERED]))
@@ -150,7 +173,12 @@ class Simulation:
     def _add_file(self, ticket: Ticket, comment: Comment | None = None) -> None:
         token = self.token()
         self.note(f"file {token} for {ticket.description}")
-        Attachment.objects.create(ticket=ticket, comment=comment, file=ContentFile(PICTURE, name=f"{token}.png"))
+        file = ContentFile(PICTURE, name=f"{token}.png")
+        Attachment.objects.create(ticket=ticket, comment=comment, file=file, created_at=self._now())
+
+    def _now(self) -> datetime:
+        """Return the time as one of several machines has it, whose clocks are minutes apart."""
+        return timezone.now() - timedelta(seconds=self.draw.choice([0, 0, 300]))
 
     def close(self) -> None:
         ticket = self._some(Ticket.objects.filter(delivery=Delivery.DELIVERED))
@@ -204,6 +232,10 @@ class Simulation:
     def push(self) -> None:
         self.note(f"push {push(self.alias)}")
 
+    def pull(self) -> None:
+        counts = pull(self.alias, workers=1)
+        self.note(f"pull, fetched {counts.fetched} imported {counts.imported}")
+
     def push_and_die(self) -> None:
         point, after = self.draw.choice(POINTS), self.draw.choice([1, 1, 1, 2, 3])
 
@@ -236,6 +268,17 @@ class Simulation:
                     return  # died with its error
                 self.note(f"frozen after the answer to {claim.entry.ticket.description}")
                 self.frozen.append(lambda: settle_delivered(claim, item, record))
+
+    def stand_still(self) -> None:
+        """Let a worker stand still until others have taken its claim over."""
+        self.freeze()
+        if not self.frozen:
+            return
+        self.wait(self.draw.choice([61, 250]))
+        for _ in range(self.draw.choice([1, 2])):
+            self.draw.choice([self.fail, self.push_and_die, self.wait])()
+            self.push()
+        self.thaw()
 
     def thaw(self) -> None:
         if self.frozen:

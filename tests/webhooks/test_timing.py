@@ -55,7 +55,7 @@ class TestWebhookBeforeItsPush:
         settings.SUPPORT_TICKETS_PROVIDERS = {"ripio": {"BACKEND": backend, "OPTIONS": options}}
         return vendors
 
-    @pytest.mark.django_db
+    @pytest.mark.django_db(transaction=True)
     @pytest.mark.fault(64)
     def test_becomes_a_hint_when_the_push_stores_the_id(self, early: Sandbox) -> None:
         seen: list[Any] = []
@@ -74,7 +74,7 @@ class TestWebhookBeforeItsPush:
         ticket.refresh_from_db()
         assert (ticket.status, ticket.reference) == ("open", "SUP-1")
 
-    @pytest.mark.django_db
+    @pytest.mark.django_db(transaction=True)
     @pytest.mark.fault(64)
     def test_a_failed_one_too(self, early: Sandbox) -> None:
         def meanwhile(record: TicketRecord) -> None:

@@ -8,6 +8,7 @@ from rest_framework import serializers
 from django_support_tickets.api.raising import add_comment, add_file, check_uploads, provider_for
 from django_support_tickets.api.sentences import OF_TICKETS
 from django_support_tickets.api.serializers.fields import SentenceField
+from django_support_tickets.api.serializers.quick import QuickSerializer
 from django_support_tickets.models import Attachment, Comment, TicketEvent
 
 Attrs = dict[str, Any]
@@ -31,7 +32,7 @@ PUBLIC_CHANGES = ("status", "priority", "category", "resolution", "resolved_at",
 ADDRESS = re.compile(r"\S+@\S+")
 
 
-class CommentSerializer(serializers.ModelSerializer[Comment]):
+class CommentSerializer(QuickSerializer[Comment]):
     """A comment as a customer sees and writes it. `body` is to be escaped on display, whatever its format."""
 
     author_name = serializers.SerializerMethodField()
@@ -84,10 +85,10 @@ class AgentCommentSerializer(CommentSerializer):
         return str(comment.author_name)
 
 
-class AttachmentSerializer(serializers.ModelSerializer[Attachment]):
+class AttachmentSerializer(QuickSerializer[Attachment]):
     """A file as a customer sees and adds it; its bytes are at `content/`."""
 
-    comment: Any = serializers.SlugRelatedField("key", read_only=True)
+    comment: Any = serializers.SlugRelatedField("key", read_only=True, allow_null=True)
     file = serializers.FileField(write_only=True)
     delivery_text = SentenceField(OF_TICKETS, source="delivery")
 
@@ -137,7 +138,7 @@ class AgentAttachmentSerializer(AttachmentSerializer):
         read_only_fields = (*AttachmentSerializer.Meta.read_only_fields, *agent_fields)
 
 
-class EventSerializer(serializers.ModelSerializer[TicketEvent]):
+class EventSerializer(QuickSerializer[TicketEvent]):
     """A line of the timeline as a customer sees it: what happened and when, not who or what was behind it."""
 
     text = serializers.CharField(source="get_kind_display", read_only=True)

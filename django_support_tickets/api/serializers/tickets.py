@@ -10,6 +10,7 @@ from django_support_tickets.api.raising import check_uploads, edit_draft, raise_
 from django_support_tickets.api.scope import CUSTOMER_FIELDS, customer_of, offered
 from django_support_tickets.api.sentences import OF_CLOSINGS, OF_TICKETS
 from django_support_tickets.api.serializers.fields import AboutField, OptionsField, SentenceField
+from django_support_tickets.api.serializers.quick import QuickSerializer
 from django_support_tickets.models import Delivery, OutboxEntry, Ticket
 from django_support_tickets.models.ticket import only_alias
 from django_support_tickets.outbox.validation import validate_ticket
@@ -19,7 +20,7 @@ Attrs = dict[str, Any]
 NO_COLUMNS = ("files", "draft")
 
 
-class TicketSerializer(serializers.ModelSerializer[Ticket]):
+class TicketSerializer(QuickSerializer[Ticket]):
     """A ticket as a customer sees and raises it."""
 
     provider = serializers.CharField(max_length=64, required=False)

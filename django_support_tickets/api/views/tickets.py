@@ -5,7 +5,6 @@ from typing import Any
 from django.db import IntegrityError
 from django.db.models import Count, IntegerField, Model, OuterRef, QuerySet, Subquery
 from django.db.models.functions import Coalesce
-from django_filters.rest_framework import DjangoFilterBackend
 from rest_framework import status
 from rest_framework.decorators import action
 from rest_framework.mixins import ListModelMixin, RetrieveModelMixin
@@ -14,7 +13,7 @@ from rest_framework.response import Response
 from rest_framework.serializers import BaseSerializer
 
 from django_support_tickets.api.decisions import close_ticket, refresh_ticket, settle_item
-from django_support_tickets.api.filters import Ordering, TicketFilter
+from django_support_tickets.api.filters import Ordering, TicketFilter, TicketFilterBackend
 from django_support_tickets.api.idempotency import Intention, intention_of
 from django_support_tickets.api.parsers import StrictJSONParser, UploadParser
 from django_support_tickets.api.raising import delete_draft, require_draft, submit_draft
@@ -43,7 +42,7 @@ class TicketViewSet(ListModelMixin, RetrieveModelMixin, GuardedViewSet):
     #: Used for a single ticket instead of `agent_serializer_class`.
     agent_detail_serializer_class = AgentTicketDetailSerializer
     parser_classes = (StrictJSONParser, UploadParser)
-    filter_backends = (DjangoFilterBackend, Ordering)
+    filter_backends = (TicketFilterBackend, Ordering)
     filterset_class = TicketFilter
     ordering_fields = ("created_at", "updated_at")
     lookup_field = "key"

@@ -1,0 +1,73 @@
+"""Serializers as DRF's, in a fraction of the time: what is the same for each row or request is found out once."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from functools import cached_property
+from operator import attrgetter
+from typing import Any, ClassVar, TypeVar
+
+from django.db.models import Model
+from rest_framework import serializers
+from rest_framework.fields import Field, SkipField
+from rest_framework.relations import PKOnlyObject
+
+M = TypeVar("M", bound=Model)
+Reader = Callable[[Any], Any]
+
+#: Fields whose representation is the column's value, or what JSON makes of it.
+PLAIN = frozenset(
+    {
+        serializers.CharField,
+        serializers.ChoiceField,
+        serializers.EmailField,
+        serializers.IntegerField,
+        serializers.JSONField,
+        serializers.UUIDField,
+    }
+)
+
+
+class QuickSerializer(serializers.ModelSerializer[M]):
+    """A ModelSerializer: subclasses declare, override and validate as with DRF's own."""
+
+    _built: ClassVar[dict[type[Any], dict[str, Any]]] = {}
+
+    def get_fields(self) -> dict[str, Any]:
+        """Return the fields; those of a class are built once and copied for each request."""
+        kind = type(self)
+        if kind not in self._built:
+            self._built[kind] = super().get_fields()
+        return copy.deepcopy(self._built[kind])
+
+    def to_representation(self, instance: M) -> dict[str, Any]:
+        """Return the representation of a row."""
+        shown = {}
+        for name, read in self._readers:
+            try:
+                shown[name] = read(instance)
+            except SkipField:
+                continue
+        return shown
+
+    @cached_property
+    def _readers(self) -> list[tuple[str, Reader]]:
+        model: Any = self.Meta.model
+        columns = {field.name for field in model._meta.concrete_fields if not field.is_relation}
+        fields = [field for field in self.fields.values() if not field.write_only]
+        return [(str(field.field_name), _reader(field, columns)) for field in fields]
+
+
+def _reader(field: Any, columns: set[str]) -> Reader:
+    if field.source not in columns or type(field).get_attribute is not Field.get_attribute:
+        return lambda row: _represented(field, field.get_attribute(row))
+    read = attrgetter(field.source)
+    if type(field) in PLAIN:
+        return read
+    return lambda row: _represented(field, read(row))
+
+
+def _represented(field: Any, value: Any) -> Any:
+    known = value.pk if isinstance(value, PKOnlyObject) else value
+    return None if known is None else field.to_representation(value)

@@ -1,0 +1,342 @@
+"""A request whose answer was lost: settle time, two complete searches, adopt or send again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from django_support_tickets.exceptions import AccessDenied, Ambiguous, Busy, NotSent, Refused, RemoteNotFound
+from django_support_tickets.models import Attachment, Comment, Delivery, OutboxEntry, Ticket, TicketEvent
+from django_support_tickets.outbox.push import push
+from django_support_tickets.records import (
+    ABSENT,
+    AttachmentRecord,
+    AuthorType,
+    CommentRecord,
+    Found,
+    Status,
+    TicketRecord,
+)
+from tests.outbox.paper import Desk
+from tests.simulator.passing import pass_time
+
+pytestmark = pytest.mark.django_db
+Raise = Callable[..., Ticket]
+
+LOST = Ambiguous("the answer was lost or cut")
+
+
+def wait_and_push() -> Any:
+    pass_time(61)
+    return push("paper")
+
+
+def at_vendor(desk: Desk, raised: Raise) -> Ticket:
+    ticket = raised()
+    push("paper")
+    desk.calls.clear()
+    ticket.refresh_from_db()
+    return ticket
+
+
+class TestCreate:
+    @pytest.mark.fault(5)
+    def test_what_is_found_is_adopted(self, desk: Desk, raised: Raise) -> None:
+        raised()
+        desk.lose_answer("create", LOST)
+        push("paper")
+        assert wait_and_push().delivered == 1
+        assert Ticket.objects.get().remote_id == "R1"
+        assert desk.calls == ["create", "find"]
+
+    @pytest.mark.fault(10)
+    def test_absent_twice_it_is_sent_again(self, desk: Desk, raised: Raise) -> None:
+        raised()
+        desk.at("create", LOST)
+        push("paper")
+        assert wait_and_push().delivered == 0
+        assert push("paper").waiting == 0  # the second search is a settle time apart from the first
+        assert wait_and_push().delivered == 1
+        assert desk.calls == ["create", "find", "find", "create"]
+
+    @pytest.mark.fault(10)
+    def test_what_shows_late_is_found_by_the_second_search(self, desk: Desk, raised: Raise) -> None:
+        raised()
+        desk.lose_answer("create", LOST)
+        desk.at("find", lambda act: Found(complete=True))
+        push("paper")
+        wait_and_push()
+        assert wait_and_push().delivered == 1
+        assert desk.calls == ["create", "find", "find"]
+
+    @pytest.mark.fault(10)
+    def test_an_incomplete_search_proves_no_absence(self, desk: Desk, raised: Raise) -> None:
+        raised()
+        desk.at("create", LOST)
+        desk.at("find", lambda act: Found(complete=False))
+        push("paper")
+        assert wait_and_push().uncertain == 1
+        assert "could not be searched completely" in Ticket.objects.get().delivery_error
+
+    def test_what_an_incomplete_search_finds_is_adopted(self, desk: Desk, raised: Raise) -> None:
+        raised()
+        desk.lose_answer("create", LOST)
+        desk.at("find", lambda act: replace(act(), complete=False))
+        push("paper")
+        assert wait_and_push().delivered == 1
+
+    def test_the_search_looks_back_to_the_first_send(self, desk: Desk, raised: Raise) -> None:
+        raised()
+        desk.at("create", LOST, LOST)
+        push("paper")
+        first = OutboxEntry.objects.get().sent_at
+        for _ in range(3):
+            wait_and_push()
+        assert len(desk.finds) == 3
+        looked_back = desk.finds[-1].sent_at
+        assert looked_back is not None and first is not None
+        assert looked_back.timestamp() * 1000 == pytest.approx(first - 3 * 61_000, abs=1)
+
+    def test_more_than_one_is_said(self, desk: Desk, raised: Raise) -> None:
+        raised()
+        desk.lose_answer("create", LOST)
+        desk.at("find", lambda act: Found(records=(*act().records, TicketRecord(remote_id="R9")), complete=True))
+        push("paper")
+        wait_and_push()
+        event = TicketEvent.objects.get(kind=TicketEvent.Kind.DUPLICATE)
+        assert event.changes["remote_ids"] == ["R1", "R9"]
+        assert Ticket.objects.get().remote_id == "R1"
+
+    @pytest.mark.fault(23)
+    def test_it_is_given_up_after_eight_sends(self, desk: Desk, raised: Raise) -> None:
+        raised()
+        desk.at("create", *[LOST] * 20)
+        for _ in range(30):
+            wait_and_push()
+        assert desk.calls.count("create") == 8
+        assert Ticket.objects.get().delivery == Delivery.REFUSED
+        assert "tried 8 times and never arrived" in Ticket.objects.get().delivery_error
+
+    def test_tries_that_never_left_are_no_sends(self, desk: Desk, raised: Raise) -> None:
+        raised()
+        desk.at("create", *[NotSent("no connection could be made")] * 10, LOST)
+        for _ in range(11):
+            pass_time(3600)
+            push("paper")
+        assert OutboxEntry.objects.get().attempts == 1
+        wait_and_push()
+        assert wait_and_push().delivered == 1
+
+
+class TestFailingSearch:
+    @pytest.mark.parametrize("error", [NotSent("no connection"), Ambiguous("cut"), Busy("wait", retry_after=5.0)])
+    def test_it_is_repeated(self, desk: Desk, raised: Raise, error: Exception) -> None:
+        raised()
+        desk.lose_answer("create", LOST)
+        desk.at("find", error)
+        push("paper")
+        assert wait_and_push().waiting == 1
+        assert OutboxEntry.objects.get().sent_at is not None
+        pass_time(3600)
+        assert push("paper").delivered == 1
+        assert desk.calls.count("create") == 1
+
+    def test_a_refused_account_pauses(self, desk: Desk, raised: Raise) -> None:
+        raised()
+        desk.lose_answer("create", LOST)
+        desk.at("find", AccessDenied("the vendor refuses this account"))
+        push("paper")
+        assert wait_and_push().paused
+        pass_time(100 * 3600)
+        assert push("paper").delivered == 1
+
+    def test_a_vendor_that_refuses_to_be_searched_leaves_it_to_a_person(self, desk: Desk, raised: Raise) -> None:
+        raised()
+        desk.at("create", LOST)
+        desk.at("find", Refused("the vendor refuses it"))
+        push("paper")
+        assert wait_and_push().uncertain == 1
+
+    def test_after_72_hours_it_is_left_to_a_person(self, desk: Desk, raised: Raise) -> None:
+        raised()
+        desk.at("create", LOST)
+        desk.at("find", *[NotSent("no connection")] * 2)
+        push("paper")
+        wait_and_push()
+        pass_time(73 * 3600)
+        assert push("paper").uncertain == 1
+
+    @pytest.mark.fault(23)
+    def test_errors_that_nobody_foresaw_end_after_eight(self, desk: Desk, raised: Raise) -> None:
+        raised()
+        desk.at("create", LOST)
+        desk.at("find", *[KeyError("id")] * 50)
+        push("paper")
+        for _ in range(20):
+            pass_time(3600)
+            push("paper")
+        assert desk.calls.count("find") == 7
+        assert Ticket.objects.get().delivery == Delivery.UNCERTAIN
+        assert Ticket.objects.get().delivery_error == "It could not be handled: KeyError."
+
+
+class TestComment:
+    def lost(self, desk: Desk, ticket: Ticket, *, arrived: bool, body: str = "Any news?") -> Comment:
+        comment = Comment.objects.create(ticket=ticket, body=body)
+        if arrived:
+            desk.lose_answer("comment", LOST)
+        else:
+            desk.at("comment", LOST)
+        push("paper")
+        return comment
+
+    def test_it_is_found_by_its_text(self, desk: Desk, raised: Raise) -> None:
+        comment = self.lost(desk, at_vendor(desk, raised), arrived=True)
+        assert wait_and_push().delivered == 1
+        comment.refresh_from_db()
+        assert comment.remote_id == "C1"
+        assert desk.calls == ["comment", "get"]
+
+    def test_absent_twice_it_is_sent_again(self, desk: Desk, raised: Raise) -> None:
+        self.lost(desk, at_vendor(desk, raised), arrived=False)
+        wait_and_push()
+        assert wait_and_push().delivered == 1
+        assert desk.calls == ["comment", "get", "get", "comment"]
+
+    def test_the_same_words_of_another_comment_of_ours_are_not_taken(self, desk: Desk, raised: Raise) -> None:
+        ticket = at_vendor(desk, raised)
+        Comment.objects.create(ticket=ticket, body="Any news?")
+        push("paper")
+        self.lost(desk, ticket, arrived=False)
+        wait_and_push()
+        wait_and_push()
+        assert desk.calls.count("comment") == 3
+        assert list(Comment.objects.order_by("pk").values_list("remote_id", flat=True)) == ["C1", "C2"]
+
+    @pytest.mark.parametrize(
+        "theirs",
+        [
+            CommentRecord(remote_id="C9", body="Any news?", author_type=AuthorType.AGENT),
+            CommentRecord(remote_id="C9", body="Any news?", sent_at=datetime.now(UTC) - timedelta(days=2)),
+        ],
+        ids=["an agent's", "an old one"],
+    )
+    def test_the_same_words_of_somebody_else_are_not_taken(
+        self, desk: Desk, raised: Raise, theirs: CommentRecord
+    ) -> None:
+        ticket = at_vendor(desk, raised)
+        desk.tickets["R1"] = replace(desk.tickets["R1"], comments=(theirs,))
+        self.lost(desk, ticket, arrived=False)
+        wait_and_push()
+        wait_and_push()
+        assert desk.calls.count("comment") == 2
+
+    def test_a_copy_that_a_pull_has_stored_gives_way(self, desk: Desk, raised: Raise) -> None:
+        ticket = at_vendor(desk, raised)
+        comment = self.lost(desk, ticket, arrived=True)
+        copy = Comment(ticket=ticket, body="Any news?", remote_id="C1", delivery=Delivery.DELIVERED)
+        Comment.objects.bulk_create([copy])
+        wait_and_push()
+        assert Comment.objects.get() == comment
+
+    @pytest.mark.parametrize("record", [{"comments": ABSENT}, None], ids=["not loaded", "no ticket"])
+    def test_what_cannot_be_read_back_is_left_to_a_person(
+        self, desk: Desk, raised: Raise, record: dict[str, Any] | None
+    ) -> None:
+        ticket = at_vendor(desk, raised)
+        if record is None:
+            desk.at("get", RemoteNotFound("the vendor does not know it"))
+        else:
+            desk.tickets["R1"] = replace(desk.tickets["R1"], **record)
+        comment = Comment.objects.create(ticket=ticket, body="Any news?")
+        desk.at("comment", LOST)
+        push("paper")
+        assert wait_and_push().uncertain == 1
+        comment.refresh_from_db()
+        assert comment.delivery == Delivery.UNCERTAIN
+
+    def test_one_that_was_made_earlier_does_not_take_its_place(self, desk: Desk, raised: Raise) -> None:
+        """Of two workers' clocks one may be behind: the item in flight is the one that was marked."""
+        ticket = at_vendor(desk, raised)
+        comment = self.lost(desk, ticket, arrived=True)
+        earlier = comment.created_at - timedelta(minutes=5)
+        Comment.objects.create(ticket=ticket, body="Hello?", created_at=earlier)
+        wait_and_push()
+        assert desk.calls == ["comment", "get", "comment"]
+        assert [one.body for one in desk.tickets["R1"].comments or ()] == ["Any news?", "Hello?"]
+
+
+class TestFile:
+    @pytest.mark.fault(20)
+    def test_it_is_found_by_name_and_size(self, desk: Desk, raised: Raise, attached: Any) -> None:
+        ticket = at_vendor(desk, raised)
+        file = attached(ticket)
+        desk.lose_answer("upload", LOST)
+        push("paper")
+        assert wait_and_push().delivered == 1
+        file.refresh_from_db()
+        assert (file.remote_id, desk.calls) == ("F1", ["upload", "get"])
+
+    @pytest.mark.fault(20)
+    def test_the_third_of_five_fails_and_the_others_are_sent_once(
+        self, desk: Desk, raised: Raise, attached: Any
+    ) -> None:
+        ticket = at_vendor(desk, raised)
+        for number in range(5):
+            attached(ticket, name=f"{number}.png")
+        desk.at("upload", None, None, LOST)
+        push("paper")
+        wait_and_push()
+        wait_and_push()
+        sent = [file.name for file in desk.tickets["R1"].attachments or ()]
+        assert sent == [f"{number}.png" for number in range(5)]
+        assert (desk.calls.count("create"), desk.calls.count("upload")) == (0, 6)
+
+    def test_one_of_another_size_is_another_file(self, desk: Desk, raised: Raise, attached: Any) -> None:
+        ticket = at_vendor(desk, raised)
+        other = AttachmentRecord(remote_id="F9", name="receipt.png", size=5)
+        desk.tickets["R1"] = replace(desk.tickets["R1"], attachments=(other,))
+        attached(ticket)
+        desk.at("upload", LOST)
+        push("paper")
+        wait_and_push()
+        assert wait_and_push().delivered == 1
+        assert Attachment.objects.get().remote_id == "F2"
+
+    def test_files_that_are_not_shown_prove_nothing(self, desk: Desk, raised: Raise, attached: Any) -> None:
+        ticket = at_vendor(desk, raised)
+        desk.tickets["R1"] = replace(desk.tickets["R1"], attachments=ABSENT)
+        attached(ticket)
+        desk.at("upload", LOST)
+        push("paper")
+        assert wait_and_push().uncertain == 1
+
+
+class TestClosing:
+    @pytest.mark.parametrize("arrived", [True, False])
+    def test_it_is_read_back(self, desk: Desk, raised: Raise, arrived: bool) -> None:
+        ticket = at_vendor(desk, raised)
+        Ticket.objects.update(close_delivery=Delivery.QUEUED)
+        if arrived:
+            desk.lose_answer("close", LOST)
+        else:
+            desk.at("close", LOST)
+        push("paper")
+        wait_and_push()
+        wait_and_push()
+        ticket.refresh_from_db()
+        assert (ticket.close_delivery, ticket.status) == (Delivery.DELIVERED, Status.CLOSED)
+        assert desk.calls == (["close", "get"] if arrived else ["close", "get", "get", "close"])
+
+    def test_a_status_that_is_not_shown_proves_nothing(self, desk: Desk, raised: Raise) -> None:
+        at_vendor(desk, raised)
+        Ticket.objects.update(close_delivery=Delivery.QUEUED)
+        desk.tickets["R1"] = replace(desk.tickets["R1"], status=ABSENT)
+        desk.at("close", LOST)
+        push("paper")
+        assert wait_and_push().uncertain == 1
+        assert Ticket.objects.get().close_delivery == Delivery.UNCERTAIN
