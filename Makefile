@@ -36,7 +36,7 @@ serve: $(VENV)/demo
 	@$(BIN)/python example_project/demo.py --serve
 
 test: $(VENV)/test
-	@$(BIN)/python -m pytest -q
+	@$(BIN)/python -m pytest -q --numprocesses auto
 
 packages:
 	@tests/packages

@@ -155,9 +155,12 @@ INSERT = """support_tickets_webhookdelivery (provider, identity, event_type, rem
 # An event that names another customer than the ticket's is not about this ticket.
 UPDATE = """UPDATE support_tickets_ticket SET next_poll_at = {due}
     WHERE provider = %s AND remote_id = %s AND (%s = '' OR customer_id IN ('', %s))"""
-# Due now, or as soon as the last fetch is SHORTEST_INTERVAL old.
-DUE = "CASE WHEN synced_at > %s THEN %s ELSE %s END"
-DUE_POSTGRESQL = "GREATEST(date_trunc('milliseconds', clock_timestamp()), synced_at + %s)"
+# Due now, or as soon as the last fetch is SHORTEST_INTERVAL old. The answer to the ticket's own create was no fetch.
+IS_FETCHED = "(delivered_at IS NULL OR synced_at >= delivered_at)"
+DUE = f"CASE WHEN synced_at > %s AND {IS_FETCHED} THEN %s ELSE %s END"
+DUE_POSTGRESQL = (
+    f"GREATEST(date_trunc('milliseconds', clock_timestamp()), CASE WHEN {IS_FETCHED} THEN synced_at + %s END)"
+)
 AT_ONCE = f"""WITH delivery AS (INSERT INTO {INSERT} ON CONFLICT DO NOTHING RETURNING 1),
     hint AS ({UPDATE.format(due=DUE_POSTGRESQL)} AND EXISTS (SELECT 1 FROM delivery) RETURNING 1)
     SELECT EXISTS (SELECT 1 FROM delivery), EXISTS (SELECT 1 FROM hint)"""  # noqa: S608

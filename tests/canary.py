@@ -1,4 +1,4 @@
-"""Secrets and personal data that must not turn up where they do not belong, and a day in which everything goes wrong."""
+"""Secrets and personal data that must not turn up where they do not belong, and a day on which everything fails."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import base64
 import contextlib
 import json
 import pickle
+import re
 import traceback
 from collections.abc import Callable, Iterator
 from io import StringIO
@@ -47,11 +48,13 @@ WORDS = {
     "subject": "Canarysubject of mine",
     "description": "Canarydescription at noon",
     "comment": "Canarycomment, please",
-    "name": "Canary Contactname",
-    "e-mail": "canary.person@example.com",
+    "name": "Canarycontact Someone",
+    "e-mail": "canaryperson@example.com",
     "file": "canaryfilename.png",
     "answer": "Canaryanswer of an agent",
 }
+#: By its first part each is known also where it was quoted for an address.
+TRACES = {name: re.split(r"[^a-z]", word.lower())[0] for name, word in WORDS.items()}
 
 
 class ExplodingProvider(RipioProvider):
@@ -78,7 +81,7 @@ def leaks(text: str, *, words: bool = True) -> list[str]:
     """Return which canaries a text holds."""
     found = [name for name, secret in SECRETS.items() if any(form in text for form in forms(secret))]
     folded = text.lower()
-    return found + [name for name, word in WORDS.items() if words and word.lower() in folded]
+    return found + [name for name, trace in TRACES.items() if words and trace in folded]
 
 
 def accounts(sandbox: Sandbox) -> dict[str, Any]:
@@ -156,7 +159,7 @@ def answer_as_agents(sandbox: Sandbox) -> None:
 
 def fail_once(sandbox: Sandbox, fault: Fault) -> None:
     """Have every vendor fail at a new ticket; what it answers echoes what it was sent."""
-    echo = " ".join([*WORDS.values(), f"Bearer {SECRETS['verifik token']}", *SECRETS.values()])
+    echo = " ".join([*WORDS.values(), *(f"Bearer {secret}" for secret in SECRETS.values())])
     body = json.dumps({"detail": echo, "message": echo, "error": echo, "code": "40000"}).encode()
     details: dict[str, Any] = {"status": 400, "body": body} if fault is Fault.ANSWER else {}
     if fault is Fault.REDIRECT:

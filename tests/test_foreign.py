@@ -140,7 +140,7 @@ ADDRESSES = [
 ]
 
 NETWORKS = [
-    "0.0.0.0",
+    "0.0.0.0",  # noqa: S104 -- to be refused
     "10.0.0.1",
     "100.64.0.1",
     "100.127.255.254",
@@ -241,8 +241,9 @@ class TestHostileAddresses:
         assert [address for address, _ in oracle.connects] == ["127.0.0.1"]
 
     def test_localhost_elsewhere_is_not_this_machine(self, oracle: Oracle) -> None:
-        with pytest.raises(Refused, match="not public"):
-            read(files("10.0.0.1", base_url="http://localhost:8000"), "http://localhost:8000/a.png")
+        for address in ("10.0.0.1", PUBLIC, "nonsense"):
+            with pytest.raises(Refused, match="not public"):
+                read(files(address, base_url="http://localhost:8000"), "http://localhost:8000/a.png")
         assert oracle.connects == []
 
     def test_an_address_of_another_type_is_refused(self) -> None:
@@ -321,18 +322,19 @@ class TestRequests:
         assert second.headers["host"] == server.url.removeprefix("http://")
 
     def test_the_file_comes_in_pieces_with_what_is_announced(self) -> None:
-        with ScriptedServer(answer(FILE, "Content-Type: image/png")) as server:
-            with from_server(server).fetch(f"{server.url}/a", limit=len(FILE)) as download:
-                assert isinstance(download, Download)
-                assert download.size == len(FILE)
-                assert b"".join(download.chunks) == FILE
+        with (
+            ScriptedServer(answer(FILE, "Content-Type: image/png")) as server,
+            from_server(server).fetch(f"{server.url}/a", limit=len(FILE)) as download,
+        ):
+            assert isinstance(download, Download)
+            assert (download.size, download.content_type.count("image/png")) == (len(FILE), 1)
+            assert b"".join(download.chunks) == FILE
 
     def test_a_chunked_one_announces_nothing(self) -> None:
         body = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n"
-        with ScriptedServer(body) as server:
-            with from_server(server).fetch(f"{server.url}/a", limit=5) as download:
-                assert download.size is None
-                assert b"".join(download.chunks) == b"abcde"
+        with ScriptedServer(body) as server, from_server(server).fetch(f"{server.url}/a", limit=5) as download:
+            assert download.size is None
+            assert b"".join(download.chunks) == b"abcde"
 
     def test_nothing_is_asked_inside_a_transaction(self, transactional_db: None) -> None:
         with transaction.atomic(), pytest.raises(RuntimeError, match="transaction"):
@@ -365,9 +367,8 @@ class TestRequests:
     @pytest.mark.fault(77)
     def test_the_address_is_in_no_error_and_no_log(self, caplog: pytest.LogCaptureFixture) -> None:
         caplog.set_level(logging.DEBUG)
-        with ScriptedServer(answer(status="404 Not Found")) as server:
-            with pytest.raises(Refused) as caught:
-                read(from_server(server), f"{server.url}/s3cret/a?signature=s3cret")
+        with ScriptedServer(answer(status="404 Not Found")) as server, pytest.raises(Refused) as caught:
+            read(from_server(server), f"{server.url}/s3cret/a?signature=s3cret")
         for url in ("https://files.example.com/s3cret", "https://nobody.example/s3cret"):
             with ORACLE.watching(), pytest.raises(ProviderError) as later:
                 read(files(PUBLIC), url)
@@ -432,9 +433,9 @@ class TestAnswers:
 
     @pytest.mark.parametrize("limit", [len(FILE) - 1, len(FILE)])
     def test_the_limit_is_exact(self, limit: int) -> None:
-        with ScriptedServer(answer(FILE)) as server:
-            with contextlib.nullcontext() if limit == len(FILE) else pytest.raises(Refused):
-                assert read(from_server(server), f"{server.url}/a", limit=limit) == FILE
+        expected = contextlib.nullcontext() if limit == len(FILE) else pytest.raises(Refused)
+        with ScriptedServer(answer(FILE)) as server, expected:
+            assert read(from_server(server), f"{server.url}/a", limit=limit) == FILE
 
     @pytest.mark.fault(25)
     @pytest.mark.parametrize("head", [b"", b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n"])

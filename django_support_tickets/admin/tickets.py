@@ -1,94 +1,167 @@
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
-from django.contrib import admin
-from django.contrib.auth.base_user import AbstractBaseUser
-from django.forms import ModelForm
-from django.http import HttpRequest
-from django.utils.translation import gettext_lazy as _
+from django.contrib import admin, messages
+from django.contrib.admin import ShowFacets
+from django.contrib.admin.views.main import ChangeList
+from django.core.exceptions import PermissionDenied
+from django.db import transaction
+from django.db.models import ProtectedError, QuerySet
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http.response import HttpResponseBase
+from django.urls import URLPattern, path
+from django.utils import timezone
+from django.utils.html import format_html, format_html_join
+from django.utils.safestring import SafeString
+from django.utils.text import Truncator
+from django.utils.timesince import timesince
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
-from django_support_tickets.admin.forms import RaiseTicketForm
-from django_support_tickets.models import Attachment, Comment, Ticket
+from django_support_tickets.admin.acting import ACTIONS
+from django_support_tickets.admin.badges import ticket_badges
+from django_support_tickets.admin.dashboard import DashboardAdmin
+from django_support_tickets.admin.export import csv_response
+from django_support_tickets.admin.filters import AccountFilter, AttentionFilter, DeliveryFilter, StatusFilter
+from django_support_tickets.admin.pages import PageAdmin
+from django_support_tickets.admin.paginators import EstimatingPaginator
+from django_support_tickets.admin.searching import search_tickets
+from django_support_tickets.admin.wording import exactly
+from django_support_tickets.models import OutboxEntry, Ticket
+
+#: Columns that the list does not show and that may be long.
+LONG = ("description", "raw", "resolution", "options", "tags", "delivery_error")
 
 
-class ReadOnlyInline(admin.TabularInline):  # type: ignore[type-arg]
-    """Rows to read; nothing is added, changed or deleted here."""
+class TicketList(ChangeList):
+    """The list of tickets, without what only a ticket's page shows."""
 
-    extra = 0
-    can_delete = False
-    show_change_link = False
-
-    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
-
-class CommentInline(ReadOnlyInline):
-    """The conversation of a ticket."""
-
-    model = Comment
-    fields = readonly_fields = ("sent_at", "author_type", "author_name", "body", "delivery")
-
-
-class AttachmentInline(ReadOnlyInline):
-    """The files of a ticket, by name and size; they are not served from here."""
-
-    model = Attachment
-    fields = readonly_fields = ("name", "size", "direction", "state", "delivery", "delivery_error")
+    def get_queryset(self, request: HttpRequest, exclude_parameters: Any = None) -> QuerySet[Any]:
+        return super().get_queryset(request, exclude_parameters).defer(*LONG)
 
 
 @admin.register(Ticket)
-class TicketAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
-    """Raise tickets at vendors and read what became of them."""
+class TicketAdmin(DashboardAdmin, PageAdmin):
+    """Raise tickets at vendors, follow and answer them, and move on what is stuck."""
 
-    list_display = ("subject", "provider", "reference", "delivery", "status", "requester", "created_at")
-    list_filter = ("delivery", "status")
+    list_display = ("what", "state", "provider", "reference", "age", "last_answer", "requester")
+    empty_value_display = "–"
+    list_display_links = ("what",)
+    list_filter = (AttentionFilter, AccountFilter, StatusFilter, DeliveryFilter)
     list_select_related = ("requester",)
+    list_per_page = 50
     search_fields = ("key", "reference", "remote_id", "contact_email", "subject")
+    search_help_text = gettext_lazy(
+        "Key, vendor's id, or the beginning of a reference or contact e-mail; if there is none, words of the subject."
+    )
     show_full_result_count = False
+    show_facets = ShowFacets.NEVER
+    sortable_by = ("age",)
     ordering = ("-created_at", "-id")
+    paginator = EstimatingPaginator
     raw_id_fields = ("requester",)
-    inlines = (CommentInline, AttachmentInline)
-    fieldsets = (
-        (None, {"fields": ("provider", "subject", "description", "priority", "category", "tags", "options")}),
-        (_("Customer"), {"fields": ("customer_id", "contact_name", "contact_email", "requester")}),
-        (_("Delivery"), {"fields": ("key", "delivery", "delivery_error", "submitted_at", "delivered_at")}),
-        (
-            _("At the vendor"),
-            {"fields": ("status", "remote_status", "reference", "remote_id", "resolution", "remote_updated_at")},
-        ),
-        (_("The vendor's answer"), {"classes": ("collapse",), "fields": ("raw",)}),
+    actions = (
+        "sync_selected",
+        "send_selected",
+        "cancel_selected",
+        "close_selected",
+        "close_here_selected",
+        "export_selected",
     )
-    add_fieldsets = (
-        (None, {"fields": ("provider", "subject", "description", "priority", "category", "tags", "options")}),
-        (_("Customer"), {"fields": ("customer_id", "contact_name", "contact_email", "requester")}),
-        (_("Sending"), {"fields": ("uploads", "as_draft")}),
-    )
+    change_list_template = "admin/support_tickets/ticket/list.html"
+    delete_confirmation_template = "admin/support_tickets/ticket/delete.html"
+    delete_selected_confirmation_template = "admin/support_tickets/ticket/delete_selected.html"
 
-    def get_fieldsets(self, request: HttpRequest, obj: Ticket | None = None) -> Any:
-        return self.fieldsets if obj else self.add_fieldsets
+    class Media:
+        css = {"all": ("support_tickets/admin.css",)}
 
-    def get_form(self, request: HttpRequest, obj: Ticket | None = None, change: bool = False, **kwargs: Any) -> Any:
-        if obj is None:
-            kwargs["form"] = RaiseTicketForm
-        return super().get_form(request, obj, change=change, **kwargs)
+    def get_urls(self) -> list[URLPattern]:
+        """Put the pages of ours before those of every admin."""
+        wrap = self.admin_site.admin_view
+        views: list[tuple[str, Any, str]] = [
+            ("dashboard/", self.dashboard_view, "dashboard"),
+            ("<int:pk>/reply/", self.reply_view, "reply"),
+            ("<int:pk>/settle/", self.settle_view, "settle"),
+            ("<int:pk>/settle/<str:kind>/<uuid:key>/", self.settle_view, "settle_item"),
+            ("<int:pk>/cancel/<str:kind>/<uuid:key>/", self.cancel_item_view, "cancel_item"),
+            ("<int:pk>/files/<uuid:key>/", self.file_view, "file"),
+            ("<int:pk>/files/<uuid:key>/fetch/", self.fetch_file_view, "fetch_file"),
+        ]
+        names = [action.name for action in ACTIONS if action.name != "settle"]
+        ours = [path(route, wrap(view), name=f"support_tickets_ticket_{name}") for route, view, name in views]
+        ours += [
+            path(
+                f"<int:pk>/{name.replace('_', '-')}/",
+                wrap(partial(self.action_view, name=name)),
+                name=f"support_tickets_ticket_{name}",
+            )
+            for name in names
+        ]
+        return [*ours, *super().get_urls()]
 
-    def get_inlines(self, request: HttpRequest, obj: Ticket | None) -> Any:
-        return self.inlines if obj else ()
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
+        return TicketList
 
-    def get_readonly_fields(self, request: HttpRequest, obj: Ticket | None = None) -> Any:
-        if obj is None:
-            return ()
-        return [name for _, options in self.fieldsets for name in options["fields"]]
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
+    ) -> tuple[QuerySet[Any], bool]:
+        return search_tickets(queryset, search_term), False
 
-    def save_model(self, request: HttpRequest, obj: Ticket, form: ModelForm[Ticket], change: bool) -> None:
-        if not change and isinstance(request.user, AbstractBaseUser):
-            obj.requester = obj.requester or request.user
-            obj.save()
-            for file in form.cleaned_data.get("uploads") or ():
-                Attachment.objects.create(
-                    ticket=obj, file=file, name=file.name, created_by=request.user, delivery=obj.delivery
-                )
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        """Refuse actions that the user may not take, whoever has written the form."""
+        if request.method == "POST":
+            named = set(request.POST.getlist("action")) - {""}
+            if not named <= self.get_actions(request).keys() or not self.get_actions(request):
+                raise PermissionDenied
+        return super().changelist_view(request, {"title": _("Tickets"), **(extra_context or {})})
+
+    def response_action(self, request: HttpRequest, queryset: QuerySet[Any], *args: Any, **kwargs: Any) -> Any:
+        """Say why something cannot be deleted, where a signal has refused it."""
+        try:
+            with transaction.atomic(using=self.using):
+                return super().response_action(request, queryset, *args, **kwargs)
+        except ProtectedError as error:
+            self.say(request, error.args[0], messages.ERROR)
+            return HttpResponseRedirect(request.get_full_path())
+
+    def delete_view(self, request: HttpRequest, object_id: str, extra_context: Any = None) -> HttpResponse:
+        """Say why something cannot be deleted, where a signal has refused it."""
+        try:
+            return super().delete_view(request, object_id, extra_context)
+        except ProtectedError as error:
+            self.say(request, error.args[0], messages.ERROR)
+            return HttpResponseRedirect(self.url("change", object_id))
+
+    def get_deleted_objects(self, objs: Any, request: HttpRequest) -> Any:
+        """Count the outbox among what a ticket is made of: nobody may delete its entries by themselves."""
+        objects, counts, lacking, protected = super().get_deleted_objects(objs, request)
+        return objects, counts, lacking - {OutboxEntry._meta.verbose_name}, protected
+
+    @admin.action(description=gettext_lazy("Export as CSV"), permissions=["change"])
+    def export_selected(self, request: HttpRequest, queryset: QuerySet[Any]) -> HttpResponseBase:
+        """Return the selected tickets as a file."""
+        return csv_response(queryset)
+
+    @admin.display(description=gettext_lazy("subject"))
+    def what(self, ticket: Ticket) -> str:
+        return Truncator(ticket.subject).chars(80) or _("(no subject)")
+
+    @admin.display(description=gettext_lazy("state"))
+    def state(self, ticket: Ticket) -> SafeString:
+        return format_html_join(" ", "{}", ((label,) for label in ticket_badges(ticket)))
+
+    @admin.display(description=gettext_lazy("age"), ordering="created_at")
+    def age(self, ticket: Ticket) -> SafeString:
+        return moment(ticket.created_at)
+
+    @admin.display(description=gettext_lazy("last answer"))
+    def last_answer(self, ticket: Ticket) -> SafeString | None:
+        return moment(ticket.last_comment_at) if ticket.last_comment_at else None
+
+
+def moment(at: Any) -> SafeString:
+    """Return how long ago something was, with the time itself for those who point at it."""
+    distance = timesince(at, timezone.now(), depth=1)
+    return format_html('<time datetime="{}" title="{}">{}</time>', at.isoformat(), exactly(at), distance)

@@ -13,6 +13,7 @@ from django_filters import rest_framework as filters
 from rest_framework import serializers
 from rest_framework.filters import OrderingFilter
 
+from django_support_tickets.api.moments import parse_moment
 from django_support_tickets.api.scope import is_agent
 from django_support_tickets.models import Delivery, Ticket
 from django_support_tickets.records import Status
@@ -29,12 +30,9 @@ class MomentField(forms.Field):
     def to_python(self, value: Any) -> datetime | None:
         if value in self.empty_values:
             return None
-        try:
-            moment = serializers.DateTimeField().to_internal_value(value)
-        except serializers.ValidationError as error:
-            raise ValidationError(error.detail) from None
-        if not 1970 <= moment.year <= 9998:
-            raise ValidationError(_("Out of range."), code="invalid")
+        moment = parse_moment(str(value))
+        if moment is None:
+            raise ValidationError(_("This is no date and time as it is taken here."), code="invalid")
         return moment
 
 

@@ -1,13 +1,11 @@
 from __future__ import annotations
 
-from datetime import UTC
 from typing import Any
 
-from django.utils.dateparse import parse_datetime
 from rest_framework.exceptions import NotFound
 from rest_framework.pagination import Cursor, CursorPagination
 
-from django_support_tickets.models import project_time
+from django_support_tickets.api.moments import parse_moment
 
 
 class NewestFirst(CursorPagination):
@@ -26,10 +24,10 @@ class NewestFirst(CursorPagination):
         cursor = super().decode_cursor(request)
         if cursor is None or cursor.position is None:
             return cursor
-        moment = _moment(str(cursor.position))
+        moment = parse_moment(str(cursor.position))
         if moment is None:
             raise NotFound(self.invalid_cursor_message)
-        return Cursor(offset=cursor.offset, reverse=cursor.reverse, position=moment)  # type: ignore[arg-type]
+        return Cursor(offset=cursor.offset, reverse=cursor.reverse, position=str(moment))  # type: ignore[arg-type]
 
 
 class OldestFirst(NewestFirst):
@@ -42,14 +40,3 @@ class EventsInOrder(NewestFirst):
     """Page a timeline in the order in which it happened."""
 
     ordering = ("at", "id")
-
-
-def _moment(text: str) -> str | None:
-    """Return the moment that a cursor holds, as the rows of this project have it; None if no row can have it."""
-    try:
-        moment = parse_datetime(text)
-    except ValueError:
-        return None
-    if moment is None or not 1970 <= moment.year <= 9998:
-        return None
-    return str(moment if moment.tzinfo is None else project_time(moment.astimezone(UTC)))

@@ -83,6 +83,7 @@ def submit_draft(ticket: Ticket, values: Mapping[str, Any], *, user: Any) -> Non
         if ticket.delivery == Delivery.REFUSED:
             ticket.back_to_draft()
         hold_draft(ticket, using=using)
+        ticket.refresh_from_db(using=using)  # as the last edit has left it: all of it is written
         for name, value in values.items():
             setattr(ticket, name, value)
         ticket.submit()

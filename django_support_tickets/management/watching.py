@@ -32,7 +32,8 @@ def watch(aliases: Sequence[str], order: Order, *, stopping: Stopping, say: Call
                 result = _round(alias, order, share=PULLS / len(aliases), stopping=stopping)
             except DatabaseError as error:
                 # Only the class: messages of databases quote values.
-                logger.error("%s: the database failed: %s", alias, type(error).__name__)
+                facts = {"event": "watch.database_failed", "account": alias}
+                logger.error("%s: the database failed: %s", alias, type(error).__name__, extra=facts)
                 pause = AFTER_FAILURE
             else:
                 if result.is_eventful:

@@ -73,4 +73,4 @@ class MergeCounts:
         self.failed += 1
         if len(self.failures) < NAMED:
             self.failures.append(f"{name}: {cause}")
-            logger.warning("%s: %s", name, cause)
+            logger.warning("%s: %s", name, cause, extra={"event": "pull.item_failed"})

@@ -21,7 +21,7 @@ from django_support_tickets.providers import providers
 logger = logging.getLogger(__name__)
 T = TypeVar("T")
 
-PAGE = 200
+PAGE = 500
 TRIES = 4
 #: So many database failures in a row are no longer about single records.
 FAILURES_IN_A_ROW = 5
@@ -113,7 +113,8 @@ def _merge_page(batch: Batch, page: list[Fetched]) -> MergeCounts:
     except Exception as error:
         if isinstance(error, DatabaseError) and connections[batch.using].needs_rollback:
             raise
-        logger.info("a page of %d records is merged one by one: %s", len(page), type(error).__name__)
+        facts = {"event": "merge.one_by_one", "account": batch.alias}
+        logger.info("a page of %d records is merged one by one: %s", len(page), type(error).__name__, extra=facts)
     return one_by_one(page, lambda one: in_transaction(lambda: _write(batch.fresh(), [one]), using=batch.using))
 
 

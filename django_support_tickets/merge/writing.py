@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable, Sequence
 from functools import cache, lru_cache
 from operator import attrgetter
@@ -30,8 +31,7 @@ def update_rows(
     fields: list[Any] = [model._meta.get_field(name) for name in names]
     in_order = sorted(rows, key=lambda row: row[0])
     values = _prepared(fields, ((*new, pk, *old) for pk, new, *old in in_order), using=using)
-    build = _update_by_arrays if connections[using].vendor == "postgresql" else _update
-    _execute(build(model, fields, len(columns), using=using), values, using=using)
+    _execute(_update(model, fields, len(columns), using=using), values, using=using)
 
 
 def insert_rows(model: type[Any], rows: Sequence[Any], *, using: str) -> None:
@@ -48,10 +48,7 @@ def insert_rows(model: type[Any], rows: Sequence[Any], *, using: str) -> None:
             for row in rows:
                 field.pre_save(row, True)
     values = _prepared(fields, map(attrgetter(*(field.attname for field in fields)), rows), using=using)
-    columns = ", ".join(_columns(fields, using))
-    marks = f"VALUES ({', '.join(['%s'] * len(fields))})"
-    source = f"SELECT * FROM {_arrays(fields, using)}" if connections[using].vendor == "postgresql" else marks
-    _execute(f"INSERT INTO {_table(model, using)} ({columns}) {source}", values, using=using)  # noqa: S608
+    _execute(_insert(model, fields, using=using), values, using=using)
 
 
 def find_keys(model: type[Any], rows: Sequence[Any], *, using: str) -> None:
@@ -82,13 +79,13 @@ def new_row(model: type[M], **values: Any) -> M:
 def _defaults(model: type[Model]) -> tuple[list[str], dict[str, Any], dict[str, Callable[[], Any]]]:
     """Return the columns of a model, the defaults that are values, and those that are functions."""
     fields = model._meta.concrete_fields
-    makers = {field.attname: field.get_default for field in fields if callable(field.default)}
+    makers = {field.attname: field.get_default for field in fields if field.has_default() and callable(field.default)}
     constants = {field.attname: field.get_default() for field in fields if field.attname not in makers}
     return [field.attname for field in fields], constants, makers
 
 
 def _prepared(fields: Sequence[Any], rows: Iterable[Sequence[Any]], *, using: str) -> list[list[Any]]:
-    """Return values as the database's driver takes them."""
+    """Return values as `_execute` takes them."""
     prepares = [_preparation(field, using) for field in fields]
     return [
         [prepare(value) if prepare else value for prepare, value in zip(prepares, row, strict=True)] for row in rows
@@ -96,8 +93,12 @@ def _prepared(fields: Sequence[Any], rows: Iterable[Sequence[Any]], *, using: st
 
 
 def _preparation(field: Any, using: str) -> Prepare | None:
-    """Return what turns values of a field into what the driver takes; None: they are taken as they are."""
+    """Return what makes the values of a field ready; None: they are taken as they are."""
     connection = connections[using]
+    if _takes_json(using):
+        if isinstance(field, DateTimeField):
+            return lru_cache(maxsize=256)(lambda value: value and value.isoformat())
+        return str if isinstance(field, (UUIDField, FileField)) else None
     if isinstance(field, DateTimeField):
         return lru_cache(maxsize=256)(connection.ops.adapt_datetimefield_value)
     if isinstance(field, (JSONField, UUIDField, FileField)):
@@ -105,39 +106,46 @@ def _preparation(field: Any, using: str) -> Prepare | None:
     return None
 
 
+def _takes_json(using: str) -> bool:
+    """Return whether rows travel as one JSON document: at PostgreSQL, where executemany() goes row by row."""
+    return connections[using].vendor == "postgresql"
+
+
 def _execute(sql: str, rows: Sequence[Sequence[Any]], *, using: str) -> None:
-    """Execute a statement for all rows: once with an array for each column, or prepared once and filled for each."""
     with connections[using].cursor() as cursor:
-        if connections[using].vendor == "postgresql":
-            cursor.execute(sql, [list(column) for column in zip(*rows, strict=True)])
+        if _takes_json(using):
+            names = [f"v{number}" for number in range(len(rows[0]))]
+            cursor.execute(sql, [json.dumps([dict(zip(names, row, strict=True)) for row in rows], ensure_ascii=False)])
         else:
             cursor.executemany(sql, rows)
 
 
+def _insert(model: type[Model], fields: Sequence[Any], *, using: str) -> str:
+    columns = ", ".join(_columns(fields, using))
+    if _takes_json(using):
+        source = f"SELECT * FROM {_record_set(fields, using)}"  # noqa: S608
+    else:
+        source = f"VALUES ({', '.join(['%s'] * len(fields))})"
+    return f"INSERT INTO {_table(model, using)} ({columns}) {source}"  # noqa: S608
+
+
 def _update(model: type[Model], fields: Sequence[Any], count: int, *, using: str) -> str:
-    columns = [f"{column} = %s" for column in _columns(fields, using)]
-    return f"UPDATE {_table(model, using)} SET {', '.join(columns[:count])} WHERE {' AND '.join(columns[count:])}"  # noqa: S608
-
-
-def _update_by_arrays(model: type[Model], fields: Sequence[Any], count: int, *, using: str) -> str:
-    """Return an UPDATE for PostgreSQL, where executemany() goes row by row to the server."""
+    """Return an UPDATE that sets the first `count` fields where the others are equal."""
     table, columns = _table(model, using), _columns(fields, using)
-    new = ", ".join(f"v{number}" for number in range(len(fields)))
-    setters = ", ".join(f"{column} = v.v{number}" for number, column in enumerate(columns[:count]))
-    condition = " AND ".join(
-        f"{table}.{column} = v.v{number}" for number, column in enumerate(columns[count:], start=count)
-    )
-    return f"UPDATE {table} SET {setters} FROM {_arrays(fields, using)} AS v({new}) WHERE {condition}"  # noqa: S608
+    if _takes_json(using):
+        source, values = f" FROM {_record_set(fields, using)}", [f"v.v{number}" for number in range(len(fields))]
+        places = [*columns[:count], *(f"{table}.{column}" for column in columns[count:])]
+    else:
+        source, values, places = "", ["%s"] * len(fields), columns
+    pairs = [f"{place} = {value}" for place, value in zip(places, values, strict=True)]
+    return f"UPDATE {table} SET {', '.join(pairs[:count])}{source} WHERE {' AND '.join(pairs[count:])}"  # noqa: S608
 
 
-def _arrays(fields: Sequence[Any], using: str) -> str:
-    return f"UNNEST({', '.join(f'(%s)::{_type_of(field, using)}[]' for field in fields)})"
-
-
-def _type_of(field: Any, using: str) -> str:
+def _record_set(fields: Sequence[Any], using: str) -> str:
     # Of a primary key: the type of what refers to it, since its own is that of a sequence.
-    db_type = field.rel_db_type if field.primary_key else field.db_type
-    return str(db_type(connections[using]))
+    types = [field.rel_db_type if field.primary_key else field.db_type for field in fields]
+    columns = ", ".join(f"v{number} {db_type(connections[using])}" for number, db_type in enumerate(types))
+    return f"json_to_recordset(%s) AS v({columns})"
 
 
 def _columns(fields: Sequence[Any], using: str) -> list[str]:

@@ -81,13 +81,18 @@ def late_answer(ticket_id: int, operation: str, key: str, *, using: str) -> str:
 
 
 def log_facts(claim: Claim, item: Item, name: str, *, request_id: str = "") -> dict[str, Any]:
-    """Return the `extra` of a log record: a stable event name, account, operation, key and request id."""
+    """Return the `extra` of a log record: a stable event name, account, operation, key, request id and duration.
+
+    The duration is in seconds since the item was claimed.
+    """
+    claimed_at = moment_of(claim.now)
     return {
         "event": f"push.{name}",
         "account": claim.entry.provider,
         "operation": item.operation,
         "key": str(claim.entry.ticket.key),
         "request_id": request_id or claim.entry.request_id,
+        "duration": (claim.moment - claimed_at).total_seconds() if claimed_at else 0.0,
     }
 
 

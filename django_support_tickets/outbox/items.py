@@ -51,8 +51,8 @@ def next_item(ticket: Ticket, capabilities: Capabilities, *, using: str, has_fil
         return None
     comment = queued_comments(ticket.pk, using=using).first()
     files = queued_files(ticket.pk, using=using)
-    if comment is not None and "comment" in moments and "after" not in moments:
-        files = files.exclude(comment=comment)  # they travel with it
+    if "comment" in moments and "after" not in moments:
+        files = files.exclude(comment__delivery=Delivery.QUEUED)  # they travel with it
     file = files.first() if has_files else None
     if file is not None and (comment is None or _goes_before(file, comment)):
         return Item(Kind.UPLOAD, file)

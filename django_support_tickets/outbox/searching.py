@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
-from django.db.models import F
+from django.db.models import F, QuerySet
 
 from django_support_tickets.exceptions import RemoteNotFound
-from django_support_tickets.models import Attachment, Comment, TicketEvent
+from django_support_tickets.models import Attachment, Comment, Delivery, Ticket, TicketEvent
 from django_support_tickets.outbox.account import note_answer
 from django_support_tickets.outbox.claims import Claim, extend, release
 from django_support_tickets.outbox.facts import known_fact, write_event
@@ -54,7 +55,7 @@ def can_be_searched(item: Item, capabilities: Capabilities) -> bool:
 
 def search(claim: Claim, item: Item, provider: Provider) -> str:
     """Settle an item that may be at the vendor; return the outcome's name in PushCounts. Raise ProviderError."""
-    if remote_id := known_fact(item, using=claim.using):
+    if (remote_id := known_fact(item, using=claim.using)) and not _is_anothers(claim, item, remote_id):
         settle_delivered(claim, item, _record_of(item, remote_id))
         return "delivered"
     if not can_be_searched(item, provider.capabilities):
@@ -118,9 +119,7 @@ def _look(claim: Claim, item: Item, provider: Provider) -> Verdict:
 def _find_comment(comment: Comment, record: TicketRecord, *, since: datetime | None, using: str) -> Verdict:
     if record.comments is ABSENT:
         return Verdict(complete=False)
-    # A copy that a pull has stored as the vendor's own is no obstacle: settling deletes it.
-    others = Comment.objects.using(using).filter(ticket=comment.ticket_id, submitted_at__isnull=False)
-    taken = set(others.exclude(pk=comment.pk).values_list("remote_id", flat=True))
+    taken = _taken(comment, using=using)
     ours = normalised_text(comment.body)
     matches = [
         found
@@ -136,8 +135,7 @@ def _find_comment(comment: Comment, record: TicketRecord, *, since: datetime | N
 def _find_file(attachment: Attachment, record: TicketRecord, *, since: datetime | None, using: str) -> Verdict:
     if record.attachments is ABSENT:
         return Verdict(complete=False)
-    others = Attachment.objects.using(using).filter(ticket=attachment.ticket_id, submitted_at__isnull=False)
-    taken = set(others.exclude(pk=attachment.pk).values_list("remote_id", flat=True))
+    taken = _taken(attachment, using=using)
     matches = [
         found
         for found in record.attachments
@@ -146,6 +144,24 @@ def _find_file(attachment: Attachment, record: TicketRecord, *, since: datetime 
         and (found.name, found.size or attachment.size) == (attachment.name, attachment.size)
     ]
     return Verdict(records=tuple(matches[-1:]))
+
+
+def _is_anothers(claim: Claim, item: Item, remote_id: str) -> bool:
+    """Return whether something else of ours has the remote id that a vendor has named for this item."""
+    if isinstance(item.row, (Comment, Attachment)):
+        return remote_id in _taken(item.row, using=claim.using)
+    others = Ticket.objects.using(claim.using).of(claim.entry.provider).exclude(pk=item.row.pk)
+    return others.filter(remote_id=remote_id, origin=Ticket.Origin.HERE).exists()
+
+
+def _taken(item: Comment | Attachment, *, using: str) -> set[str | None]:
+    """Return the remote ids of what else of ours is at the vendor.
+
+    Those that a pull has only guessed by equal words are no obstacle: settling takes them over.
+    """
+    rows: QuerySet[Any] = type(item)._base_manager.using(using).filter(ticket=item.ticket_id)
+    ours = rows.filter(submitted_at__isnull=False).exclude(delivery=Delivery.QUEUED)
+    return set(ours.exclude(pk=item.pk).values_list("remote_id", flat=True))
 
 
 def _is_since(moment: datetime | None, since: datetime | None) -> bool:

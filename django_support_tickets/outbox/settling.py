@@ -165,7 +165,7 @@ def _store(claim: Claim, item: Item, record: Result) -> None:
         claim.entry.ticket.close_delivery = Delivery.DELIVERED
     else:
         Ticket.objects.using(claim.using).filter(pk=claim.entry.ticket_id).update(next_poll_at=now)
-        _forget_echo(claim, item, record.remote_id)
+        _free_remote_id(claim, item, record.remote_id)
         _rows(claim, item).update(remote_id=record.remote_id or F("remote_id"), **delivered)
         item.row.delivery = Delivery.DELIVERED
     if item.files:
@@ -208,9 +208,14 @@ def _rows(claim: Claim, item: Item) -> QuerySet[Any]:
     return type(item.row)._base_manager.using(claim.using).filter(pk=item.row.pk)
 
 
-def _forget_echo(claim: Claim, item: Item, remote_id: str) -> None:
-    """Delete the row that a pull has made of the vendor's copy before the send could tell that it is ours."""
-    if remote_id:
-        rows: QuerySet[Any] = type(item.row)._base_manager.using(claim.using).exclude(pk=item.row.pk)
-        facts = {"ticket": claim.entry.ticket_id, "remote_id": remote_id}
-        rows.filter(**facts, submitted_at=None, created_by=None).delete()
+def _free_remote_id(claim: Claim, item: Item, remote_id: str) -> None:
+    """Take the remote id from what a pull has given it to, before the send could tell that it is this item's.
+
+    That is the row it has made of the vendor's copy, or another one of ours with the same words, not sent yet.
+    """
+    if not remote_id:
+        return
+    others: QuerySet[Any] = type(item.row)._base_manager.using(claim.using).exclude(pk=item.row.pk)
+    holders = others.filter(**{"ticket": claim.entry.ticket_id, "remote_id": remote_id})
+    holders.filter(submitted_at=None, created_by=None, delivery=Delivery.DELIVERED).delete()
+    holders.filter(delivery=Delivery.QUEUED).update(remote_id=None)

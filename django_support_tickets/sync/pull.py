@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import math
+import time
 from collections.abc import Callable
 from contextlib import closing
 
@@ -23,6 +25,8 @@ from django_support_tickets.sync.walk import Walking
 from django_support_tickets.transport import refuse_inside_transaction
 
 Outcome = SyncRun.Outcome
+
+logger = logging.getLogger(__name__)
 
 
 def pull(
@@ -67,7 +71,7 @@ def _recorded(run: Run, *, full: bool) -> PullCounts:
     rows.filter(provider=run.alias, outcome=Outcome.RUNNING).update(
         outcome=Outcome.STOPPED, finished_at=timezone.now(), error="the process ended before the run did"
     )
-    row = rows.create(provider=run.alias)
+    row, started_at = rows.create(provider=run.alias), time.monotonic()
     outcome, error = Outcome.FAILED, ""
     try:
         _work(run, full=full)
@@ -79,6 +83,9 @@ def _recorded(run: Run, *, full: bool) -> PullCounts:
         rows.filter(pk=row.pk).update(
             outcome=outcome, error=error, counts=run.counts.as_dict(), finished_at=timezone.now()
         )
+        facts = {"event": "pull.done", "account": run.alias, "outcome": str(outcome), "fetched": run.counts.fetched}
+        seconds = round(time.monotonic() - started_at, 3)
+        logger.info("pulled %s: %s", run.alias, outcome, extra={**facts, "duration": seconds})
     return run.counts
 
 

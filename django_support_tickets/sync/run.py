@@ -116,7 +116,8 @@ class Run:
                 self.counts.fail(name, f"{error.cause} ({error.status or error.code})")
             case _:
                 # Only the class: the text of a foreign exception may quote what customers wrote.
-                logger.error("pull of %s: provider raised %s", self.alias, type(error).__name__)
+                facts = {"event": "pull.provider_failed", "account": self.alias}
+                logger.error("the provider raised %s", type(error).__name__, extra=facts)
                 self._count_in_a_row("the provider fails again and again")
                 self.counts.fail(name, f"the provider raised {type(error).__name__}")
 

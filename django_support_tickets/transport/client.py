@@ -3,7 +3,9 @@ from __future__ import annotations
 import contextlib
 import http.client
 import ipaddress
+import logging
 import ssl
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -19,6 +21,8 @@ from django_support_tickets.transport.accounts import Account, account
 from django_support_tickets.transport.bodies import BrokenFile
 from django_support_tickets.transport.connections import READ_BUFFER, Deadline, call
 from django_support_tickets.transport.messages import Answer, HeaderAuth, Request
+
+logger = logging.getLogger(__name__)
 
 # What the libraries raise. Anything else is a mistake in a program and no ending of a request.
 LOST = (requests.RequestException, urllib3.exceptions.HTTPError, http.client.HTTPException, OSError, ValueError)
@@ -72,8 +76,14 @@ class Transport:
 
     def send(self, request: Request, *, auth: HeaderAuth | None = None) -> Answer:
         """Return the complete answer; raise NotSent or Ambiguous."""
+        started_at = time.monotonic()
         with self.open(request, auth=auth) as response:
-            return self.answer(request, response)
+            answer = self.answer(request, response)
+        facts = {"event": "http.answered", "account": self.alias, "operation": request.operation, "key": request.key}
+        seconds = round(time.monotonic() - started_at, 3)
+        extra = {**facts, "request_id": answer.request_id, "duration": seconds}
+        logger.debug("%s %s: %d", self.alias, request.operation, answer.status, extra=extra)
+        return answer
 
     @contextlib.contextmanager
     def open(self, request: Request, *, auth: HeaderAuth | None = None) -> Iterator[requests.Response]:

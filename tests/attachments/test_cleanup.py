@@ -114,7 +114,14 @@ class TestSweeping:
 
     @pytest.mark.parametrize(
         "name",
-        ["readme.txt", "ab/readme.txt", "media/ab/0123", "AB/" + "ab" * 16, "ab/" + "cd" * 16, "ab/" + "ab" * 16 + ".x"],
+        [
+            "readme.txt",
+            "ab/readme.txt",
+            "media/ab/0123",
+            "AB/" + "ab" * 16,
+            "ab/" + "cd" * 16,
+            "ab/" + "ab" * 16 + ".x",
+        ],
     )
     def test_what_this_app_has_not_named_is_never_touched(self, keys: Keys, storage: Storage, name: str) -> None:
         storage.save(name, ContentFile(b"somebody else's"))

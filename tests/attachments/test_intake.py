@@ -9,14 +9,14 @@ from typing import Any
 import pytest
 from django.core.exceptions import ValidationError
 from django.core.files.base import ContentFile, File
-from django.core.files.storage import Storage
+from django.core.files.storage import InMemoryStorage, Storage
 from django.core.files.uploadedfile import SimpleUploadedFile, TemporaryUploadedFile
 from django.db import transaction
 
 from django_support_tickets.attachments.cleanup import KEY
 from django_support_tickets.attachments.intake import prepare_attachment, validate_files
 from django_support_tickets.attachments.serving import attachment_response
-from django_support_tickets.attachments.storing import LARGEST
+from django_support_tickets.attachments.storing import LARGEST, StorageFailed
 from django_support_tickets.models import Attachment, Comment, Delivery, OutboxEntry, Ticket
 from django_support_tickets.outbox.push import push
 from django_support_tickets.records import AttachmentRules
@@ -258,7 +258,8 @@ class TestMoments:
     def try_to_add(self, ticket: Ticket, given: AttachmentRules, comment: Comment | None = None) -> str:
         attachment = Attachment(ticket=ticket, comment=comment, file=ContentFile(PNG, name="a.png"))
         try:
-            prepare_attachment(attachment, given)
+            with transaction.atomic():  # as a save does
+                prepare_attachment(attachment, given)
         except ValidationError as error:
             return str(error.error_dict["file"][0].code)
         return ""
@@ -354,6 +355,55 @@ class TestDrafts:
         Attachment.objects.bulk_create([Attachment(ticket=ticket, name="a.png", file=key)])
         assert push("local").refused == 1
         assert "not what 'png' says" in Attachment.objects.get().delivery_error
+
+
+class TroubledStorage(InMemoryStorage):
+    """A storage in trouble: "full", "half" or "down"."""
+
+    trouble = ""
+
+    def _save(self, name: str, content: Any) -> str:
+        if TroubledStorage.trouble == "full":
+            raise OSError("no space left for AKIASECRET")
+        half = ContentFile(content.read(10)) if TroubledStorage.trouble == "half" else content
+        return super()._save(name, half)
+
+    def _open(self, name: str, mode: str = "rb") -> Any:
+        if TroubledStorage.trouble == "down" and mode == "rb":
+            raise TimeoutError("AKIASECRET")
+        return super()._open(name, mode)
+
+
+@pytest.mark.fault(73, 74)
+class TestTroubledStorage:
+    @pytest.fixture(autouse=True)
+    def troubled(self, use_storage: Store) -> Iterator[None]:
+        use_storage(f"{__name__}.TroubledStorage")
+        yield
+        TroubledStorage.trouble = ""
+
+    @pytest.mark.parametrize("trouble", ["full", "half"])
+    def test_what_it_does_not_keep_is_no_attachment(
+        self, attach: Add, keys: Keys, caplog: pytest.LogCaptureFixture, trouble: str
+    ) -> None:
+        TroubledStorage.trouble = trouble
+        with pytest.raises(StorageFailed) as caught, transaction.atomic():
+            attach()
+        assert not Attachment.objects.exists()
+        assert keys() == []
+        assert "AKIASECRET" not in f"{caplog.text} {caught.value}"
+        TroubledStorage.trouble = ""
+        assert attach().sha256
+
+    def test_a_draft_is_not_refused_because_it_is_down(self, attach: Add) -> None:
+        draft = attach(delivery=Delivery.DRAFT)
+        TroubledStorage.trouble = "down"
+        with pytest.raises(StorageFailed), transaction.atomic():
+            draft.submit()
+        TroubledStorage.trouble = ""
+        draft = Attachment.objects.get()
+        assert draft.delivery == Delivery.DRAFT
+        draft.submit()
 
 
 class TestTransactions:

@@ -172,9 +172,7 @@ class TestByAddress:
 
     @pytest.mark.fault(75)
     @pytest.mark.parametrize("url", ["http://169.254.169.254/latest/", "https://elsewhere.example/a.png", "a.png"])
-    def test_an_address_that_is_not_followed_is_a_failure_that_says_so(
-        self, verifik: VerifikSandbox, url: str
-    ) -> None:
+    def test_an_address_that_is_not_followed_is_a_failure_that_says_so(self, verifik: VerifikSandbox, url: str) -> None:
         attachment = self.hosted(verifik, remote_url=url)
         assert mirror(attachment) == State.FAILED
         assert url not in attachment.error
@@ -224,7 +222,9 @@ class TestByAddress:
         assert set(Attachment.objects.values_list("state", flat=True)) == {State.REMOTE}
         assert mirror_due("verifik") == MirrorCounts(stored=2)
         rows = Attachment.objects.all()
-        assert {(row.name, row.state, row.size) for row in rows} == {(name, "stored", len(PDF)) for name in ("a.pdf", "b.pdf")}
+        assert {(row.name, row.state, row.size) for row in rows} == {
+            (name, "stored", len(PDF)) for name in ("a.pdf", "b.pdf")
+        }
         assert mirror_due("verifik") == MirrorCounts()
         Ticket.objects.update(next_poll_at=timezone.now())
         pull("verifik")

@@ -124,7 +124,9 @@ class Breaking:
             return reset(sock)
         if not self.has_files:
             return sock.sendall(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n")
-        head = f"HTTP/1.1 200 OK\r\nContent-Length: {len(BIG)}\r\nETag: a\r\nLast-Modified: Sat, 21 Nov 2026 10:00:00 GMT"
+        head = (
+            f"HTTP/1.1 200 OK\r\nContent-Length: {len(BIG)}\r\nETag: a\r\nLast-Modified: Sat, 21 Nov 2026 10:00:00 GMT"
+        )
         sock.sendall(head.encode() + b"\r\n\r\n" + (b"" if seen.method == "HEAD" else BIG[: len(BIG) // 2]))
         return seen.method == "HEAD"
 
@@ -286,9 +288,7 @@ class TestBreaking:
         assert attachment.delivery == Delivery.DELIVERED
 
     @pytest.mark.fault(74)
-    def test_a_draft_is_not_refused_because_the_storage_is_down(
-        self, attach: Add, broken: Callable[..., None]
-    ) -> None:
+    def test_a_draft_is_not_refused_because_the_storage_is_down(self, attach: Add, broken: Callable[..., None]) -> None:
         draft = attach(BIG, delivery=Delivery.DRAFT)
         broken(has_files=True)
         with pytest.raises(StorageFailed):

@@ -90,7 +90,12 @@ class PaperProvider(Provider):
         def act() -> TicketRecord:
             remote_id = f"R{len(desk.tickets) + 1}"
             record = TicketRecord(
-                remote_id=remote_id, key=draft.key, status=Status.OPEN, remote_status="open", comments=(), attachments=()
+                remote_id=remote_id,
+                key=draft.key,
+                status=Status.OPEN,
+                remote_status="open",
+                comments=(),
+                attachments=(),
             )
             self._read(draft.files)
             desk.drafts[remote_id] = draft
@@ -114,9 +119,7 @@ class PaperProvider(Provider):
         def act() -> CommentRecord:
             ticket = desk.tickets[ref.remote_id]
             comments = ticket.comments or ()
-            comment = CommentRecord(
-                remote_id=f"C{len(comments) + 1}", author_type=AuthorType.CUSTOMER, body=draft.body
-            )
+            comment = CommentRecord(remote_id=f"C{len(comments) + 1}", author_type=AuthorType.CUSTOMER, body=draft.body)
             desk.tickets[ref.remote_id] = replace(ticket, comments=(*comments, comment))
             self._read(draft.files)
             return comment

@@ -208,9 +208,7 @@ class TestFrozenWorker:
         assert Ticket.objects.get().remote_id == "R7"
 
     @pytest.mark.fault(12)
-    def test_a_ticket_that_went_uncertain_meanwhile_shows_it(
-        self, desk: Desk, raised: Raise, claimed: Claimed
-    ) -> None:
+    def test_a_ticket_that_went_uncertain_meanwhile_shows_it(self, desk: Desk, raised: Raise, claimed: Claimed) -> None:
         desk.capabilities = Capabilities()
         ticket = raised()
         frozen = claimed()

@@ -164,9 +164,7 @@ class TestRefused:
         assert desk.calls == ["create"]
         assert not OutboxEntry.objects.exists()
 
-    def test_a_refused_comment_and_file_hold_nothing(
-        self, desk: Desk, raised: Raise, said: Any, attached: Any
-    ) -> None:
+    def test_a_refused_comment_and_file_hold_nothing(self, desk: Desk, raised: Raise, said: Any, attached: Any) -> None:
         ticket = raised()
         push("paper")
         first, second = said(ticket), said(ticket, "And now?")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
 from django.core.exceptions import ValidationError
@@ -252,22 +253,22 @@ class Simulation:
 
     def freeze(self) -> None:
         """Let a worker stand still after its claim, after its mark, or after the answer."""
-        for claim in claim_next(self.alias, 1, using="default"):
-            provider = providers[self.alias]
-            moment = self.draw.choice(["claimed", "answered"])
-            item = next_item(claim.entry.ticket, provider.capabilities, using="default")
-            is_new = claim.entry.sent_at is None and item is not None and item.row.submitted_at is not None
-            if moment == "claimed" or not is_new or item is None or item.operation != "create":
-                self.note(f"frozen after its claim of {claim.entry.ticket.description}")
-                self.frozen.append(lambda claim=claim: deliver(claim, provider))
-                return
-            if mark(claim, item, lease_seconds=60):
-                try:
-                    record = provider.create(ticket_draft(claim.entry.ticket, item.files, sent_at=None))
-                except Exception:
-                    return  # died with its error
-                self.note(f"frozen after the answer to {claim.entry.ticket.description}")
-                self.frozen.append(lambda: settle_delivered(claim, item, record))
+        claims = claim_next(self.alias, 1, using="default")
+        if not claims:
+            return
+        claim, provider = claims[0], providers[self.alias]
+        item = next_item(claim.entry.ticket, provider.capabilities, using="default")
+        is_new = claim.entry.sent_at is None and item is not None and item.row.submitted_at is not None
+        if item is None or not is_new or item.operation != "create" or self.draw.random() < 0.5:
+            self.note(f"frozen after its claim of {claim.entry.ticket.description}")
+            self.frozen.append(partial(deliver, claim, provider))
+        elif mark(claim, item, lease_seconds=60):
+            try:
+                record = provider.create(ticket_draft(claim.entry.ticket, item.files, sent_at=None))
+            except Exception:
+                return  # died with its error
+            self.note(f"frozen after the answer to {claim.entry.ticket.description}")
+            self.frozen.append(partial(settle_delivered, claim, item, record))
 
     def stand_still(self) -> None:
         """Let a worker stand still until others have taken its claim over."""

@@ -175,6 +175,16 @@ class TestValidFlood:
         assert fetched_at + SHORTEST_INTERVAL <= ticket.next_poll_at <= timezone.now() + SHORTEST_INTERVAL
         assert WebhookDelivery.objects.count() == 200
 
+    def test_the_answer_to_the_create_was_no_fetch(self) -> None:
+        """Ripio registers a ticket within a moment, and that is all the news there will ever be."""
+        sent_at = timezone.now()
+        ticket = cases.ticket("ripio", RIPIO_ID, synced_at=sent_at, delivered_at=sent_at + timedelta(milliseconds=200))
+        deliver("ripio", RIPIO_HEADERS, RIPIO_BODY)
+        assert is_due(ticket)
+        cases.ticket("moov", MOOV_ID, synced_at=timezone.now(), delivered_at=sent_at - timedelta(hours=1))
+        deliver("moov", MOOV_HEADERS, moov_event())
+        assert not is_due(Ticket.objects.get(remote_id=MOOV_ID))
+
     @pytest.mark.fault(67)
     def test_the_news_is_not_lost_while_the_flood_goes_on(self) -> None:
         """Each webhook may put the fetch off by what is left of the interval, and by no more."""
@@ -213,7 +223,7 @@ class TestForgedFlood:
         assert not ProviderState.objects.exists()
 
     @pytest.mark.fault(93)
-    def test_a_database_that_is_down_changes_no_refusal(self, caplog: Any) -> None:
+    def test_a_database_that_is_down_changes_no_refusal_and_is_told_later(self, caplog: Any) -> None:
         def fail(execute: Callable[..., Any], sql: str, *details: Any) -> Any:
             if "providerstate" in sql:
                 raise OperationalError("SENSITIVE")
@@ -223,6 +233,9 @@ class TestForgedFlood:
             assert deliver("ripio", {}, b"forged").status_code == 401
         assert "refusals not counted: OperationalError" in caplog.text
         assert "SENSITIVE" not in caplog.text
+        time.sleep(1.01)
+        assert deliver("ripio", {}, b"forged").status_code == 401
+        assert ProviderState.objects.get(provider="ripio", scope="").webhooks_refused == 2
 
     def test_what_was_not_written_waits(self) -> None:
         refusals = Refusals(every=0.05)

@@ -1,0 +1,86 @@
+"""Filters of the lists: every choice is fixed, so that none of them costs a query."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import admin
+from django.contrib.admin import ModelAdmin
+from django.db.models import Q, QuerySet
+from django.http import HttpRequest
+from django.utils.translation import gettext_lazy as _
+
+from django_support_tickets.models import Attachment, Comment, Delivery, Ticket
+from django_support_tickets.providers import providers
+from django_support_tickets.records import Status
+
+Choices = list[tuple[str, Any]]
+
+
+class AccountFilter(admin.SimpleListFilter):
+    """The accounts of the settings, not those that rows happen to have."""
+
+    title = _("account")
+    parameter_name = "account"
+
+    def lookups(self, request: HttpRequest, model_admin: ModelAdmin[Any]) -> Choices:
+        return [(alias, alias) for alias in providers]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        return queryset.filter(provider=self.value()) if self.value() else queryset
+
+
+class StatusFilter(admin.SimpleListFilter):
+    """The vendor's side, of tickets that are there."""
+
+    title = _("status")
+    parameter_name = "status"
+
+    def lookups(self, request: HttpRequest, model_admin: ModelAdmin[Any]) -> Choices:
+        return list(Status.choices)
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        value = self.value()
+        return queryset.filter(status=value, delivery=Delivery.DELIVERED) if value else queryset
+
+
+class DeliveryFilter(admin.SimpleListFilter):
+    """Our side: has the vendor got it?"""
+
+    title = _("delivery")
+    parameter_name = "delivery"
+
+    def lookups(self, request: HttpRequest, model_admin: ModelAdmin[Any]) -> Choices:
+        return list(Delivery.choices)
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        return queryset.filter(delivery=self.value()) if self.value() else queryset
+
+
+class AttentionFilter(admin.SimpleListFilter):
+    """What somebody here has to do."""
+
+    title = _("attention")
+    parameter_name = "attention"
+
+    def lookups(self, request: HttpRequest, model_admin: ModelAdmin[Any]) -> Choices:
+        return [("person", _("Needs a person")), ("us", _("Waiting on us")), ("missing", _("Missing at the vendor"))]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        match self.value():
+            case "person":
+                return queryset.filter(needs_a_person(queryset.db))
+            case "us":
+                return queryset.filter(status=Status.WAITING, delivery=Delivery.DELIVERED)
+            case "missing":
+                return queryset.filter(missing_since__isnull=False)
+        return queryset
+
+
+def needs_a_person(using: str) -> Q:
+    """Return the condition for tickets that nothing but a decision moves on: their own, or of a comment or file."""
+    condition = Q(pk__in=Ticket.objects.using(using).needing_a_person().values("pk"))
+    for model in (Comment, Attachment):
+        stuck = model._default_manager.using(using).filter(delivery=Delivery.UNCERTAIN)
+        condition |= Q(pk__in=stuck.values("ticket"))
+    return condition

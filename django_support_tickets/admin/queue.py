@@ -1,0 +1,150 @@
+"""Rows that push and pull write, to be read when something must be understood; nobody changes them by hand."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from django.contrib import admin
+from django.contrib.admin import ShowFacets
+from django.core.exceptions import PermissionDenied
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse
+from django.urls import reverse
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+from django.utils.text import capfirst
+from django.utils.translation import gettext_lazy as _
+
+from django_support_tickets.admin.badges import badge
+from django_support_tickets.admin.filters import AccountFilter
+from django_support_tickets.admin.paginators import EstimatingPaginator
+from django_support_tickets.admin.scope import scope_of
+from django_support_tickets.admin.wording import explain
+from django_support_tickets.models import OutboxEntry, ProviderState, SyncRun, WebhookDelivery, moment_of
+
+
+class ReadOnlyAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
+    """A table to look at."""
+
+    list_filter = (AccountFilter,)
+    ordering: ClassVar[tuple[str, ...]] = ("-pk",)
+    actions = None
+    empty_value_display = "–"
+    show_full_result_count = False
+    show_facets = ShowFacets.NEVER
+    sortable_by = ()
+    paginator = EstimatingPaginator
+
+    class Media:
+        css = {"all": ("support_tickets/admin.css",)}
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        """Show the table; nothing can be posted to it."""
+        if request.method == "POST":
+            raise PermissionDenied
+        return super().changelist_view(
+            request, {"title": capfirst(str(self.opts.verbose_name_plural)), **(extra_context or {})}
+        )
+
+
+@admin.register(OutboxEntry)
+class OutboxEntryAdmin(ReadOnlyAdmin):
+    """What is on its way: at most one row per ticket."""
+
+    list_display = ("ticket_link", "provider", "item", "state", "attempts", "due", "problem", "created_at")
+    list_display_links = ("provider",)
+    list_select_related = ("ticket",)
+    fields = ("ticket_link", "provider", "item", "state", "attempts", "searches", "due", "problem", "created_at")
+    readonly_fields = ("ticket_link", "state", "due", "problem")
+    ordering = ("-created_at", "-pk")
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        rows, scope = super().get_queryset(request).defer("ticket__raw", "ticket__description"), scope_of(request.user)
+        return rows if scope is None else rows.filter(ticket__in=scope.order_by().values("pk"))
+
+    @admin.display(description=_("ticket"))
+    def ticket_link(self, entry: OutboxEntry) -> SafeString:
+        site = self.admin_site.name
+        url = reverse("admin:support_tickets_ticket_change", args=[entry.ticket_id], current_app=site)
+        return format_html('<a href="{}">{}</a>', url, entry.ticket)
+
+    @admin.display(description=_("state"))
+    def state(self, entry: OutboxEntry) -> SafeString:
+        if entry.may_be_at_the_vendor:
+            return badge("uncertain", _("may be at the vendor"))
+        if entry.lease_token:
+            return badge("queued", _("a worker has it"))
+        return badge("draft", _("waits"))
+
+    @admin.display(description=_("not before"))
+    def due(self, entry: OutboxEntry) -> Any:
+        return entry.due_at
+
+    @admin.display(description=_("last error"))
+    def problem(self, entry: OutboxEntry) -> str | None:
+        explanation = explain(entry.last_error)
+        return None if explanation is None else str(explanation)
+
+
+@admin.register(WebhookDelivery)
+class WebhookDeliveryAdmin(ReadOnlyAdmin):
+    """Which verified webhooks came, and when; their bodies are not kept."""
+
+    list_display = ("received_at", "provider", "event_type", "remote_id")
+    fields = ("received_at", "provider", "event_type", "remote_id", "identity")
+    ordering = ("-received_at",)
+
+
+@admin.register(ProviderState)
+class ProviderStateAdmin(ReadOnlyAdmin):
+    """What all workers share about an account: pauses, breaker, walks."""
+
+    list_display = ("provider", "scope", "paused", "why", "failures", "next_walk", "webhooks_refused")
+    fields = (
+        "provider",
+        "scope",
+        "paused",
+        "why",
+        "pause_detail",
+        "failures",
+        "denials",
+        "next_walk",
+        "webhooks_refused",
+    )
+    readonly_fields = ("paused", "why", "next_walk")
+    ordering = ("provider", "scope")
+
+    @admin.display(description=_("paused until"))
+    def paused(self, state: ProviderState) -> Any:
+        return moment_of(state.paused_until)
+
+    @admin.display(description=_("paused because"))
+    def why(self, state: ProviderState) -> str | None:
+        return state.get_pause_display() or None
+
+    @admin.display(description=_("next list walk"))
+    def next_walk(self, state: ProviderState) -> Any:
+        return moment_of(state.next_walk_at)
+
+
+@admin.register(SyncRun)
+class SyncRunAdmin(ReadOnlyAdmin):
+    """When which account was fetched, and how it went."""
+
+    list_display = ("started_at", "provider", "result", "finished_at", "error")
+    fields = ("started_at", "finished_at", "provider", "result", "error", "counts")
+    readonly_fields = ("result",)
+
+    @admin.display(description=_("outcome"))
+    def result(self, run: SyncRun) -> SafeString:
+        looks = {SyncRun.Outcome.DONE: "delivered", SyncRun.Outcome.FAILED: "refused"}
+        return badge(looks.get(SyncRun.Outcome(run.outcome), "queued"), run.get_outcome_display())

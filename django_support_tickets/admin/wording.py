@@ -1,0 +1,111 @@
+"""What push and pull write down, in words that a support agent understands."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from django.utils import timezone
+from django.utils.formats import date_format
+from django.utils.timesince import timesince, timeuntil
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from django_support_tickets.conf import settings
+
+UNREACHED = gettext_lazy("The vendor could not be reached, so nothing was sent.")
+LOST = gettext_lazy("The connection broke before the vendor's answer was complete: it may have arrived or not.")
+UNREADABLE = gettext_lazy("The vendor's answer says nothing that can be relied on: it may have arrived or not.")
+DENIED = gettext_lazy("The vendor does not accept this account: whoever runs this site must look at its credentials.")
+REFUSED = gettext_lazy("The vendor has refused it.")
+
+# How a cause begins -> what it means to an agent.
+MEANINGS: dict[str, Any] = {
+    "no connection could be made": UNREACHED,
+    "the host name cannot be resolved": UNREACHED,
+    "the TLS certificate or handshake is not accepted": UNREACHED,
+    "the proxy makes no connection": UNREACHED,
+    "no time is left for it": UNREACHED,
+    "the answer was lost or cut": LOST,
+    "the answer did not come in time": LOST,
+    "the answer proves nothing": UNREADABLE,
+    "the answer is not": UNREADABLE,
+    "the answer is larger": UNREADABLE,
+    "the vendor redirects": UNREADABLE,
+    "the credentials are refused": DENIED,
+    "the vendor refuses this account": DENIED,
+    "the vendor refuses it": REFUSED,
+    "the vendor does not know it": gettext_lazy("The vendor does not know it (any more)."),
+    "the vendor asks to wait": gettext_lazy("The vendor asks to wait."),
+    "a file is not as it was stored": gettext_lazy("A stored file is not what it was when it was added."),
+    "an option given as a callable": gettext_lazy(
+        "This site's own secrets could not be read, so nothing was sent: tell whoever runs it."
+    ),
+}
+GIVEN_UP = "Given up after 72 hours: "
+DESCRIPTION = re.compile(
+    r"(?P<cause>.*?)(?:: (?P<words>.*?))?(?: \[(?P<code>[^\[\]]*)\])?(?: \(request (?P<request>[^()]*)\))?", re.DOTALL
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """An error for an agent: what it means, the vendor's own words, and what its support may ask for."""
+
+    meaning: str
+    words: str = ""
+    reference: str = ""
+
+    def __str__(self) -> str:
+        said = _("The vendor says: “%(words)s”") % {"words": self.words} if self.words else ""
+        return " ".join(filter(None, (self.meaning, said)))
+
+
+def explain(error: str) -> Explanation | None:
+    """Return what a stored error means, None for no error; one that is not known is its own meaning."""
+    text = error.strip()
+    if not text:
+        return None
+    prefix = ""
+    if text.startswith(GIVEN_UP):
+        prefix, text = _("It was tried for 72 hours without success.") + " ", text.removeprefix(GIVEN_UP)
+    meaning = next((str(meaning) for start, meaning in MEANINGS.items() if text.startswith(start)), "")
+    if not meaning:
+        return Explanation(prefix + text[:1].upper() + text[1:])
+    parts = DESCRIPTION.fullmatch(text)
+    found = {name: value or "" for name, value in parts.groupdict().items()} if parts else {}
+    code, request = found.get("code", ""), found.get("request", "")
+    reference = [_("code %(code)s") % {"code": code}] if code else []
+    reference += [_("request %(id)s") % {"id": request}] if request else []
+    return Explanation(prefix + meaning, found.get("words", ""), ", ".join(reference))
+
+
+def when(moment: datetime) -> str:
+    """Return a time with its distance from now: "8:46 a.m. (in 3 minutes)"."""
+    now = timezone.now()
+    distance = _("in %(time)s") % {"time": timeuntil(moment, now)}
+    if moment < now:
+        distance = _("%(time)s ago") % {"time": timesince(moment, now)}
+    return f"{exactly(moment)} ({distance})"
+
+
+def exactly(moment: datetime) -> str:
+    """Return a time as this site and its current time zone write it."""
+    local = timezone.localtime(moment) if timezone.is_aware(moment) else moment
+    return date_format(local, "DATETIME_FORMAT")
+
+
+def sending() -> str:
+    """Return who sends what is due, by SUPPORT_TICKETS_DISPATCHER."""
+    if settings.DISPATCHER == "none":
+        return _("The next sync_tickets run will send it.")
+    return _("It is handed to a worker at once.")
+
+
+def fetching() -> str:
+    """Return who fetches what is due, by SUPPORT_TICKETS_DISPATCHER."""
+    if settings.DISPATCHER == "none":
+        return _("The next sync_tickets run will fetch it.")
+    return _("It is handed to a worker at once.")

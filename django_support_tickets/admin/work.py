@@ -1,0 +1,56 @@
+"""The doors to push and pull, opened at use: behind them is the HTTP client, which `django.setup()` must not load."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from functools import partial
+from importlib import import_module
+from typing import Any
+
+from django.db import transaction
+from django.utils.module_loading import import_string
+
+from django_support_tickets.conf import settings
+from django_support_tickets.dispatch import wake
+from django_support_tickets.models import Attachment, Submission
+
+OUTBOX = "django_support_tickets.outbox.decisions"
+SYNC = "django_support_tickets.sync"
+MIRRORING = "django_support_tickets.attachments.mirroring"
+
+
+def decision(name: str) -> Callable[..., Any]:
+    """Return a function of `outbox.decisions`: cancel, close_here, raise_again, request_close or settle."""
+    function: Callable[..., Any] = import_string(f"{OUTBOX}.{name}")
+    return function
+
+
+def known_remote_id(item: Submission) -> str:
+    """Return the remote id that a late answer has named for an uncertain item, "" if none has."""
+    return str(decision("known_remote_id")(item))
+
+
+def make_due(alias: str, remote_ids: Collection[str], *, using: str) -> int:
+    """Make tickets due to be fetched; return how many there are."""
+    return int(import_string(f"{SYNC}.hint")(alias, remote_ids, using=using))
+
+
+def fetch_file(attachment: Attachment) -> Attachment.State:
+    """Fetch a file that lies at the vendor only, in this thread and outside any transaction; return its state."""
+    return Attachment.State(import_string(f"{MIRRORING}.mirror")(attachment))
+
+
+def ask_for_news(alias: str, *, using: str) -> None:
+    """After the commit, ask for somebody to fetch what is due; the inline dispatcher only sends, so this pulls."""
+    if settings.DISPATCHER == "inline":
+        transaction.on_commit(partial(_pull, alias, using=using), using=using, robust=True)
+    else:
+        wake(alias, using=using)
+
+
+def _pull(alias: str, *, using: str) -> None:
+    sync = import_module(SYNC)
+    try:
+        sync.pull(alias, workers=1, using=using)
+    except sync.AlreadyRunning:
+        return  # that run fetches it

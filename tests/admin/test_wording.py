@@ -1,0 +1,78 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.utils import timezone
+
+from django_support_tickets.admin.limits import file_rules, megabytes
+from django_support_tickets.admin.wording import explain, when
+from django_support_tickets.records import AttachmentRules
+
+
+@pytest.mark.parametrize(
+    ("error", "meaning", "words", "reference"),
+    [
+        ("the vendor refuses it: No e-mail. [20000] (request r-1)", "The vendor has refused it.", "No e-mail.",
+         "code 20000, request r-1"),
+        ("the answer was lost or cut", "The connection broke", "", ""),
+        ("the answer is not understood: it has no id", "The vendor's answer says nothing", "it has no id", ""),
+        ("Given up after 72 hours: no connection could be made", "It was tried for 72 hours", "", ""),
+        ("ProgrammingError", "ProgrammingError", "", ""),
+        ("given up: [odd] (request", "Given up: [odd] (request", "", ""),
+    ],
+)  # fmt: skip
+def test_errors_are_explained(error: str, meaning: str, words: str, reference: str) -> None:
+    found = explain(error)
+    assert found is not None
+    assert found.meaning.startswith(meaning)
+    assert (found.words, found.reference) == (words, reference)
+    assert (words in str(found)) if words else (str(found) == found.meaning)
+
+
+def test_no_error_needs_no_words() -> None:
+    assert explain("  ") is None
+
+
+def test_times_have_their_distance() -> None:
+    now = timezone.now()
+    assert "(in 9 minutes)" in when(now + timedelta(minutes=10)).replace("\xa0", " ")
+    assert "(10 minutes ago)" in when(now - timedelta(minutes=10)).replace("\xa0", " ")
+
+
+@pytest.mark.parametrize(("size", "words"), [(25_000_000, "25 MB"), (10_485_760, "10.4 MB"), (99_999, "0 MB")])
+def test_sizes_are_never_more_than_allowed(size: int, words: str) -> None:
+    assert megabytes(size) == words
+
+
+@pytest.mark.parametrize(
+    ("rules", "words"),
+    [
+        ({"max_count": 1, "max_bytes": 1_000_000, "extensions": frozenset({"pdf"})}, "At most 1 file of 1 MB. Kinds:"),
+        ({"content_types": frozenset({"image/png", "application/pdf"})}, "Kinds: pdf, png."),
+        ({}, "At most 100 files of 67.1 MB each."),
+    ],
+)  # fmt: skip
+def test_rules_for_files_are_said_in_words(rules: dict[str, Any], words: str) -> None:
+    assert words in " ".join(file_rules(AttachmentRules(moments=frozenset(), **rules)))
+
+
+SETUP = """
+import sys
+from django.conf import settings
+apps = ["auth", "contenttypes", "admin", "messages", "sessions"]
+settings.configure(INSTALLED_APPS=[f"django.contrib.{app}" for app in apps] + ["django_support_tickets"])
+import django
+before = set(sys.modules)
+django.setup()
+from django.contrib import admin
+assert any(model.__name__ == "Ticket" for model in admin.site._registry)
+sys.exit(bool({"requests", "rest_framework"} & (set(sys.modules) - before)))
+"""
+
+
+def test_the_admin_does_not_load_the_http_client() -> None:
+    assert subprocess.run([sys.executable, "-c", SETUP]).returncode == 0

@@ -1,0 +1,99 @@
+"""A browser at the support desk, and what an agent does with it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+ADMIN = "/admin/support_tickets/"
+
+
+class Desk:
+    """Drive the browser in an agent's words."""
+
+    def __init__(self, driver: Any, url: str) -> None:
+        self.driver = driver
+        self.url = url
+        self.seen: list[str] = []
+
+    def log_in(self, session: str) -> None:
+        """Take the session over and forget what the console said before."""
+        self.size(1280, 900)
+        self.driver.get(f"{self.url}/admin/login/")
+        self.driver.delete_all_cookies()
+        self.driver.add_cookie({"name": "sessionid", "value": session, "path": "/"})
+        self.driver.execute_script("window.localStorage.clear()")
+        self.driver.get_log("browser")
+
+    def open(self, path: str) -> None:
+        """Go to a page of the support desk."""
+        self.driver.get(f"{self.url}{ADMIN}{path}")
+
+    def follow(self, text: str) -> None:
+        """Click on the link with this text."""
+        self.driver.find_element("link text", text).click()
+
+    def press(self, text: str) -> None:
+        """Click on the button with this text."""
+        for button in self.all("button, summary, a.st-button"):
+            if button.is_displayed() and button.text.strip() == text:
+                button.click()
+                return
+        raise AssertionError(f"There is no button {text!r} on {self.driver.current_url}")
+
+    def fill(self, **fields: str) -> None:
+        """Type into the fields with these names."""
+        for name, value in fields.items():
+            field = self.one(f"[name='{name}']")
+            if field.tag_name != "select":
+                field.clear()
+            field.send_keys(value)
+
+    def one(self, selector: str) -> Any:
+        """Return the element that a selector names."""
+        return self.driver.find_element("css selector", selector)
+
+    def all(self, selector: str) -> list[Any]:
+        """Return all elements that a selector names."""
+        return list(self.driver.find_elements("css selector", selector))
+
+    @property
+    def text(self) -> str:
+        """Return what can be read on the page."""
+        return str(self.one("main").text)
+
+    def size(self, width: int, height: int) -> None:
+        """Make the page so wide and high, in pixels, whatever the smallest window is."""
+        metrics = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False}
+        self.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
+
+    def dark(self, on: bool) -> None:
+        """Ask for the dark or the light theme, as an operating system does."""
+        features = [{"name": "prefers-color-scheme", "value": "dark" if on else "light"}]
+        self.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
+
+    def is_too_wide(self) -> bool:
+        """Return whether the page must be scrolled sideways."""
+        width = "return document.documentElement.scrollWidth > document.documentElement.clientWidth"
+        return bool(self.driver.execute_script(width))
+
+    def photograph(self, path: Path) -> None:
+        """Save what the window shows."""
+        self.driver.save_screenshot(str(path))
+
+    def violations(self, axe: str, *, within: str = "") -> list[str]:
+        """Return the serious and critical findings of axe."""
+        self.driver.execute_script(axe)
+        run = "const done = arguments[1]; axe.run(arguments[0] || document).then(r => done(r.violations))"
+        found = self.driver.execute_async_script(run, within)
+        return [
+            f"{one['id']}: {node['html'][:160]} {node['failureSummary'][:300]}"
+            for one in found
+            if one["impact"] in ("serious", "critical")
+            for node in one["nodes"]
+        ]
+
+    def complaints(self) -> list[str]:
+        """Return what the console said: refused by the policy, not found, errors of scripts."""
+        lines = [line for line in self.driver.get_log("browser") if line["level"] in ("SEVERE", "WARNING")]
+        return [line["message"] for line in lines if "/favicon.ico" not in line["message"]]

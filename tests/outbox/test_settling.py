@@ -1,0 +1,258 @@
+"""How an end is written down: in one transaction, by few statements, and never over somebody else's."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from django.db import IntegrityError, connection
+from django.test.utils import CaptureQueriesContext
+
+from django_support_tickets.merge import import_tickets
+from django_support_tickets.merge.arrivals import Fetched
+from django_support_tickets.models import (
+    Attachment,
+    Comment,
+    Delivery,
+    OutboxEntry,
+    Ticket,
+    TicketEvent,
+    WebhookDelivery,
+    epoch_now,
+)
+from django_support_tickets.outbox.claims import Claim
+from django_support_tickets.outbox.delivery import deliver
+from django_support_tickets.outbox.push import push
+from django_support_tickets.outbox.settling import drop
+from django_support_tickets.providers import providers
+from django_support_tickets.records import ABSENT, CommentRecord, Status, TicketRecord
+from tests.outbox.paper import Desk
+from tests.simulator.passing import pass_time
+
+pytestmark = pytest.mark.django_db
+Raise = Callable[..., Ticket]
+
+
+def statements(captured: CaptureQueriesContext) -> list[str]:
+    """Return the statements without those that only begin and end transactions."""
+    around = ("BEGIN", "COMMIT", "SAVEPOINT", "RELEASE")
+    return [query["sql"] for query in captured if not query["sql"].startswith(around)]
+
+
+class TestCost:
+    def test_a_plain_create_costs_three_statements_before_and_three_after(
+        self, desk: Desk, raised: Raise, claimed: Callable[..., Claim]
+    ) -> None:
+        raised()
+        before: list[int] = []
+        with CaptureQueriesContext(connection) as captured:
+
+            def count(act: Callable[[], Any]) -> Any:
+                before.append(len(statements(captured)))
+                return act()
+
+            desk.at("create", count)
+            claim = claimed()
+            assert deliver(claim, providers["paper"]) == "delivered"
+            total = len(statements(captured))
+        if connection.features.allow_sliced_subqueries_with_in:
+            assert before == [3]
+        assert total - before[0] == 3
+
+    def test_an_idle_account_costs_no_write_but_the_claim(self, desk: Desk) -> None:
+        with CaptureQueriesContext(connection) as captured:
+            push("paper")
+        assert len(statements(captured)) <= 8
+
+
+class TestCreate:
+    def test_what_the_vendor_says_of_its_new_ticket_is_stored_at_once(self, desk: Desk, raised: Raise) -> None:
+        raised(priority="low")
+        moment = datetime(2026, 11, 1, 12, tzinfo=UTC)
+        record = TicketRecord(
+            remote_id="R5",
+            status=Status.IN_PROGRESS,
+            remote_status="triaging",
+            reference="SUP-7",
+            priority="high",
+            updated_at=moment,
+            raw={"id": "R5"},
+        )
+        desk.at("create", lambda act: record)
+        push("paper")
+        ticket = Ticket.objects.get()
+        assert (ticket.remote_id, ticket.status, ticket.remote_status) == ("R5", "in_progress", "triaging")
+        assert (ticket.reference, ticket.priority, ticket.raw) == ("SUP-7", "high", {"id": "R5"})
+        assert ticket.remote_updated_at is not None and ticket.delivered_at is not None
+        assert ticket.digest and ticket.synced_at and ticket.next_poll_at
+        assert list(ticket.events.values_list("kind", flat=True)) == [TicketEvent.Kind.DELIVERED]
+
+    def test_a_bare_id_makes_the_ticket_due(self, desk: Desk, raised: Raise) -> None:
+        raised()
+        desk.at("create", lambda act: TicketRecord(remote_id="R5"))
+        push("paper")
+        ticket = Ticket.objects.get()
+        assert ticket.status == Status.PENDING
+        assert ticket.next_poll_at == ticket.delivered_at
+
+    def test_a_conversation_in_the_answer_is_merged(self, desk: Desk, raised: Raise) -> None:
+        raised()
+        hello = CommentRecord(remote_id="C1", body="We are on it.")
+        desk.at("create", lambda act: TicketRecord(remote_id="R5", status=Status.OPEN, comments=(hello,)))
+        push("paper")
+        assert Comment.objects.get().body == "We are on it."
+        assert Ticket.objects.get().status == Status.OPEN
+
+    @pytest.mark.fault(64)
+    def test_a_webhook_that_was_faster_than_the_answer_makes_the_ticket_due(self, desk: Desk, raised: Raise) -> None:
+        raised()
+        raised()
+        WebhookDelivery.objects.create(provider="paper", identity="1", remote_id="R1")
+        WebhookDelivery.objects.create(provider="other", identity="2", remote_id="R2")
+        push("paper")
+        first, second = Ticket.objects.order_by("remote_id")
+        assert first.next_poll_at == first.delivered_at
+        assert second.next_poll_at > second.delivered_at  # type: ignore[operator]
+
+
+class TestTwin:
+    """A list walk imports our own ticket before the push has stored its id."""
+
+    def imported(self, remote_id: str = "R1") -> Ticket:
+        record = TicketRecord(
+            remote_id=remote_id,
+            status=Status.OPEN,
+            subject="Deposit missing",
+            comments=(CommentRecord(remote_id="V1", body="We are on it."),),
+        )
+        import_tickets("paper", [Fetched(record=record, started_at=epoch_now("default"))])
+        return Ticket.objects.get(remote_id=remote_id)
+
+    def test_it_is_absorbed_with_what_hangs_on_it(self, desk: Desk, raised: Raise) -> None:
+        ours = raised()
+
+        def import_and_act(act: Callable[[], Any]) -> Any:
+            twin = self.imported()
+            Comment.objects.create(ticket=twin, body="Written on the copy")
+            return act()
+
+        desk.at("create", import_and_act)
+        assert push("paper").delivered == 2
+        ours.refresh_from_db()
+        assert Ticket.objects.get() == ours
+        assert ours.remote_id == "R1"
+        assert [comment.body for comment in ours.comments.order_by("pk")] == ["We are on it.", "Written on the copy"]
+        assert ours.events.filter(changes__found_twin=True).exists()
+
+    def test_another_ticket_of_ours_is_not(self, desk: Desk, raised: Raise) -> None:
+        raised()
+        push("paper")
+        second = raised()
+        desk.at("create", lambda act: (act(), TicketRecord(remote_id="R1"))[1])
+        push("paper")
+        pass_time(61)
+        assert push("paper").delivered == 1
+        second.refresh_from_db()
+        assert second.remote_id == "R2"
+        assert second.events.filter(kind=TicketEvent.Kind.LATE_ANSWER, changes__remote_id="R1").exists()
+
+
+class TestRaces:
+    def test_a_comment_queued_while_the_entry_is_deleted_is_found_by_the_sweep(
+        self, desk: Desk, raised: Raise, said: Any
+    ) -> None:
+        ticket = raised()
+
+        def comment_unseen(act: Callable[[], Any]) -> Any:
+            record = act()
+            said(ticket)
+            return record
+
+        desk.at("create", comment_unseen)
+        assert push("paper").delivered == 2
+
+        comment = said(ticket, "Unseen")
+        OutboxEntry.objects.all().delete()
+        assert push("paper").delivered == 1
+        comment.refresh_from_db()
+        assert comment.delivery == Delivery.DELIVERED
+
+    def test_an_entry_that_a_new_item_has_reached_is_not_dropped(
+        self, desk: Desk, raised: Raise, said: Any, claimed: Callable[..., Claim]
+    ) -> None:
+        ticket = raised()
+        push("paper")
+        OutboxEntry.objects.create(ticket=ticket, provider="paper")
+        claim = claimed()
+        said(ticket)
+        drop(claim)
+        assert OutboxEntry.objects.get().lease_token is None
+        assert push("paper").delivered == 1
+
+    def test_an_entry_with_nothing_to_send_goes(self, desk: Desk, raised: Raise) -> None:
+        ticket = raised()
+        push("paper")
+        OutboxEntry.objects.create(ticket=ticket, provider="paper")
+        counts = push("paper")
+        assert (counts.delivered, counts.waiting) == (0, 0)
+        assert not OutboxEntry.objects.exists()
+
+    def test_an_id_that_a_pull_gave_to_equal_words_not_sent_yet_is_taken_back(
+        self, desk: Desk, raised: Raise, said: Any
+    ) -> None:
+        ticket = raised()
+        push("paper")
+        first, second = said(ticket, "Hello?"), said(ticket, "Hello?")
+        Comment.objects.filter(pk=second.pk).update(remote_id="C1")
+        assert push("paper").delivered == 2
+        first.refresh_from_db()
+        second.refresh_from_db()
+        assert (first.remote_id, second.remote_id) == ("C1", "C2")
+
+    def test_the_id_of_something_else_of_ours_is_not_taken(self, desk: Desk, raised: Raise, said: Any) -> None:
+        ticket = raised()
+        push("paper")
+        first = said(ticket)
+        push("paper")
+        second = said(ticket, "And now?")
+        desk.at("comment", lambda act: (act(), CommentRecord(remote_id="C1"))[1])
+        push("paper")
+        pass_time(61)
+        assert push("paper").delivered == 1
+        first.refresh_from_db()
+        second.refresh_from_db()
+        assert (first.remote_id, second.remote_id) == ("C1", "C2")
+
+    def test_files_that_travelled_are_delivered_with_their_ticket(
+        self, desk: Desk, raised: Raise, attached: Any
+    ) -> None:
+        attached(raised())
+        assert push("paper").delivered == 1
+        assert desk.files[0][0] == "receipt.png"
+        assert Attachment.objects.get().delivery == Delivery.DELIVERED
+
+    def test_a_failing_merge_does_not_undo_the_delivery(self, desk: Desk, raised: Raise) -> None:
+        raised()
+        broken = TicketRecord(remote_id="R5", status=Status.OPEN, comments=("no record",))  # type: ignore[arg-type]
+        desk.at("create", lambda act: broken)
+        assert push("paper").delivered == 1
+        assert Ticket.objects.get().remote_id == "R5"
+
+    def test_a_status_that_a_closing_does_not_tell_is_fetched(self, desk: Desk, raised: Raise) -> None:
+        raised()
+        push("paper")
+        Ticket.objects.update(close_delivery=Delivery.QUEUED)
+        desk.at("close", lambda act: TicketRecord(remote_id="R1", status=ABSENT))
+        push("paper")
+        ticket = Ticket.objects.get()
+        assert (ticket.close_delivery, ticket.status) == (Delivery.DELIVERED, Status.OPEN)
+        assert ticket.next_poll_at is not None
+
+
+def test_two_tickets_cannot_have_one_remote_id(desk: Desk, raised: Raise) -> None:
+    raised()
+    raised()
+    with pytest.raises(IntegrityError):
+        Ticket.objects.update(remote_id="R1")

@@ -1,0 +1,196 @@
+from __future__ import annotations
+
+import ast
+import logging
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.test import Client
+
+import django_support_tickets
+from django_support_tickets import signals
+from django_support_tickets.exceptions import NotSent, Refused
+from django_support_tickets.models import Delivery, Ticket
+from django_support_tickets.outbox.push import push
+from django_support_tickets.providers import Provider
+from django_support_tickets.records import Capabilities, TicketDraft, TicketRecord, TicketRef
+from django_support_tickets.sync import pull
+from django_support_tickets.testing.sandbox import Sandbox
+from django_support_tickets.webhooks import refusals
+
+PACKAGE = Path(django_support_tickets.__file__).parent
+EVENT = re.compile(r"[a-z]+\.[a-z_]+")
+FIELDS = {"event", "account", "operation", "key", "request_id", "duration"}
+
+
+def modules() -> Iterator[tuple[Path, ast.Module]]:
+    for path in sorted(PACKAGE.rglob("*.py")):
+        if "testing" not in path.parts and "migrations" not in path.parts:
+            yield path, ast.parse(path.read_text())
+
+
+def logging_calls() -> Iterator[tuple[str, ast.Call]]:
+    """Yield every call of a logger of ours, with its place."""
+    for path, module in modules():
+        for node in ast.walk(module):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+                target = node.func.value
+                if isinstance(target, ast.Name) and target.id == "logger" and node.func.attr != "isEnabledFor":
+                    yield f"{path.relative_to(PACKAGE)}:{node.lineno}", node
+
+
+def event_names() -> set[str]:
+    """Return the names of all events that the code writes out."""
+    found = set()
+    for _, module in modules():
+        for node in ast.walk(module):
+            if isinstance(node, ast.Dict):
+                for key, value in zip(node.keys, node.values, strict=True):
+                    if isinstance(key, ast.Constant) and key.value == "event" and isinstance(value, ast.Constant):
+                        found.add(str(value.value))
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "log_facts":
+                name = node.args[2]
+                found |= {f"push.{name.value}"} if isinstance(name, ast.Constant) else set()
+    return found
+
+
+class Desk(Provider):
+    """A vendor in memory whose next answer can be an error."""
+
+    next_error: Exception | None = None
+
+    def __init__(self, alias: str, **common: Any) -> None:
+        super().__init__(alias, **common)
+        self.capabilities = Capabilities()
+
+    def get(self, ref: TicketRef) -> TicketRecord:
+        return TicketRecord(remote_id=ref.remote_id)
+
+    def create(self, draft: TicketDraft) -> TicketRecord:
+        error, Desk.next_error = Desk.next_error, None
+        if error is not None:
+            raise error
+        return TicketRecord(remote_id=draft.key)
+
+
+@pytest.fixture
+def desk(settings: Any) -> Any:
+    settings.SUPPORT_TICKETS_PROVIDERS = {"desk": {"BACKEND": f"{__name__}.Desk"}}
+    Desk.next_error = None
+    return Desk
+
+
+@pytest.fixture
+def logged(caplog: pytest.LogCaptureFixture) -> pytest.LogCaptureFixture:
+    caplog.set_level(logging.DEBUG, logger="django_support_tickets")
+    return caplog
+
+
+def events(caplog: pytest.LogCaptureFixture, name: str) -> list[Any]:
+    return [record for record in caplog.records if getattr(record, "event", "") == name]
+
+
+class TestCode:
+    def test_every_record_has_an_event(self) -> None:
+        calls = list(logging_calls())
+        assert len(calls) > 20
+        assert [place for place, call in calls if "extra" not in {keyword.arg for keyword in call.keywords}] == []
+
+    def test_event_names_are_of_one_form(self) -> None:
+        names = event_names()
+        assert len(names) > 15
+        assert [name for name in names if not EVENT.fullmatch(name)] == []
+
+    def test_no_record_shows_a_traceback(self) -> None:
+        """It would show the text of foreign exceptions, which may quote what customers wrote."""
+        for place, call in logging_calls():
+            assert isinstance(call.func, ast.Attribute)
+            assert call.func.attr != "exception", place
+            assert "exc_info" not in {keyword.arg for keyword in call.keywords}, place
+
+    def test_no_record_is_formatted_before_it_is_wanted(self) -> None:
+        for place, call in logging_calls():
+            assert isinstance(call.args[0], ast.Constant), place
+
+
+@pytest.mark.django_db
+class TestRecords:
+    @pytest.mark.parametrize(
+        ("error", "event", "level"),
+        [
+            (None, "push.delivered", logging.INFO),
+            (Refused("no", alias="desk", request_id="req-1"), "push.refused", logging.WARNING),
+            (NotSent("no way", alias="desk", request_id="req-1"), "push.retry", logging.INFO),
+            (ValueError("foreign"), "push.uncertain", logging.ERROR),
+        ],
+    )
+    def test_a_push(self, desk: Any, logged: Any, error: Exception | None, event: str, level: int) -> None:
+        ticket = Ticket.objects.create(subject="S", description="D")
+        desk.next_error = error
+        push("desk")
+        (record,) = events(logged, event)
+        assert set(record.__dict__) >= FIELDS
+        assert (record.account, record.operation, record.key) == ("desk", "create", str(ticket.key))
+        assert record.levelno == level
+        assert 0 <= record.duration < 60
+
+    def test_a_pull(self, desk: Any, logged: Any) -> None:
+        pull("desk")
+        (record,) = events(logged, "pull.done")
+        assert (record.account, record.outcome, record.fetched) == ("desk", "done", 0)
+        assert record.duration >= 0
+
+    def test_every_answer_of_a_vendor(self, settings: Any, sandbox: Sandbox, logged: Any) -> None:
+        backend = "django_support_tickets.providers.moov.MoovProvider"
+        settings.SUPPORT_TICKETS_PROVIDERS = {"moov": {"BACKEND": backend, "OPTIONS": sandbox.moov.options()}}
+        ticket = Ticket.objects.create(
+            subject="S", description="D", customer_id="acct-1", contact_email="a@example.com"
+        )
+        push("moov")
+        (record,) = [record for record in events(logged, "http.answered") if record.operation == "create"]
+        assert set(record.__dict__) >= FIELDS
+        assert record.key == str(ticket.key)
+        assert record.request_id
+        assert record.levelno == logging.DEBUG
+
+    def test_webhooks(self, settings: Any, sandbox: Sandbox, logged: Any, client: Client) -> None:
+        settings.ROOT_URLCONF = "tests.management.webhook_urls"
+        backend = "django_support_tickets.providers.ripio.RipioProvider"
+        settings.SUPPORT_TICKETS_PROVIDERS = {"ripio": {"BACKEND": backend, "OPTIONS": sandbox.ripio.options()}}
+        refusals.clear()
+        headers, body = sandbox.ripio.sign({"eventType": "SOMETHING.ELSE"})
+        client.post("/support-tickets/webhooks/ripio/", body, content_type="application/json", headers=headers)
+        client.post("/support-tickets/webhooks/ripio/", body, content_type="application/json")
+        assert [record.account for record in events(logged, "webhook.accepted")] == ["ripio"]
+        (refused,) = events(logged, "webhook.refused")
+        assert (refused.account, refused.count) == ("ripio", 1)
+
+
+@pytest.mark.django_db
+def test_signals_are_the_hook_for_metrics(desk: Any, django_capture_on_commit_callbacks: Any) -> None:
+    """As the README has it: count what happens, by account."""
+    counted: dict[tuple[str, str], int] = {}
+
+    def count(name: str) -> Any:
+        def receiver(ticket: Ticket, **kwargs: Any) -> None:
+            counted[name, ticket.provider] = counted.get((name, ticket.provider), 0) + 1
+
+        return receiver
+
+    receivers = {name: count(name) for name in ("ticket_delivered", "delivery_refused", "delivery_uncertain")}
+    for name, receiver in receivers.items():
+        getattr(signals, name).connect(receiver)
+    try:
+        for error in (None, Refused("no", alias="desk"), ValueError("foreign")):
+            Ticket.objects.create(subject="S", description="D")
+            desk.next_error = error
+            with django_capture_on_commit_callbacks(execute=True):
+                push("desk")
+    finally:
+        for name, receiver in receivers.items():
+            getattr(signals, name).disconnect(receiver)
+    assert counted == dict.fromkeys([(name, "desk") for name in receivers], 1)
+    assert Ticket.objects.filter(delivery=Delivery.DELIVERED).count() == 1
