@@ -120,11 +120,11 @@ def release(claim: Claim, *, wait: float, error: str = "", request_id: str = "",
 
 
 def backoff(trying: float) -> float:
-    """Return seconds to wait after `trying` seconds of failing: full jitter, from 30 seconds up to an hour.
+    """Return seconds to wait after `trying` seconds of failing: full jitter over 30 seconds, growing up to an hour.
 
-    What may be waited grows with what was waited, which doubles without counting.
+    With three times what was waited so far, tries come about as far apart as with a wait that doubles.
     """
-    return random.uniform(0, min(BACKOFF_MAX, max(BACKOFF_BASE, trying)))  # noqa: S311 -- spreads load
+    return random.uniform(0, min(BACKOFF_MAX, BACKOFF_BASE + 3 * trying))  # noqa: S311 -- spreads load
 
 
 def repeated(action: Callable[[], T], *, using: str, times: int = 5) -> T:

@@ -242,6 +242,14 @@ class TestDefaultDeny:
         client.session.flush()
         assert client.get("/api/tickets/").status_code == 403
 
+    def test_a_session_needs_the_csrf_token_to_write(self, customer: User) -> None:
+        client = APIClient(enforce_csrf_checks=True)
+        client.force_login(customer)
+        assert client.post("/api/tickets/", RAISE, format="json").status_code == 403
+        client.cookies["csrftoken"] = token = "a" * 32
+        answer = client.post("/api/tickets/", RAISE, format="json", headers={"X-CSRFToken": token})
+        assert (answer.status_code, Ticket.objects.get().requester) == (201, customer)
+
     @pytest.mark.parametrize("nobody", ["django.contrib.auth.models.AnonymousUser", None])
     def test_a_site_that_authenticates_nobody_opens_nothing(self, settings: Any, nobody: str | None) -> None:
         settings.REST_FRAMEWORK = {"UNAUTHENTICATED_USER": nobody}

@@ -15,7 +15,7 @@ from rest_framework.test import APIClient
 from django_support_tickets.models import OutboxEntry, Ticket
 from tests.api.conftest import client_of
 
-pytestmark = pytest.mark.urls("tests.api.urls")
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.urls("tests.api.urls")]
 
 User = get_user_model()
 URL = "/api/tickets/"
@@ -23,26 +23,22 @@ HELLO: dict[str, Any] = {"provider": "local", "subject": "Deposit missing"}
 
 
 @pytest.fixture
-def real_database(
-    request: pytest.FixtureRequest, django_db_setup: None, django_db_blocker: Any, tmp_path: Path
-) -> Iterator[None]:
+def real_database(transactional_db: None, tmp_path: Path) -> Iterator[None]:
     """A database that threads can share: a file in place of SQLite in memory."""
     if connection.vendor != "sqlite" or not connection.is_in_memory_db():
-        request.getfixturevalue("transactional_db")
         yield
         return
     in_memory, configured = connections["default"], connections.settings["default"]
-    with django_db_blocker.unblock():
-        file = str(tmp_path / "tickets.sqlite3")
-        in_memory.cursor().execute("VACUUM INTO %s", [file])
-        connections.settings["default"] = {**configured, "NAME": file, "OPTIONS": {"timeout": 30}}
-        del connections["default"]
-        try:
-            yield
-        finally:
-            connections["default"].close()
-            connections.settings["default"] = configured
-            connections["default"] = in_memory
+    file = str(tmp_path / "tickets.sqlite3")
+    in_memory.cursor().execute("VACUUM INTO %s", [file])
+    connections.settings["default"] = {**configured, "NAME": file, "OPTIONS": {"timeout": 30}}
+    del connections["default"]
+    try:
+        yield
+    finally:
+        connections["default"].close()
+        connections.settings["default"] = configured
+        connections["default"] = in_memory
 
 
 def at_once(jobs: list[Callable[[], Any]]) -> list[Any]:

@@ -149,9 +149,8 @@ class TestRelations:
         permission = Permission.objects.order_by("pk").last()
         data = {**SUBJECT, "about": f"auth.permission:{permission.pk}"}
         unseen = as_agent.post("/api/tickets/", data, format="json")
-        missing = as_agent.post(
-            "/api/tickets/", {**data, "about": f"auth.permission:{permission.pk + 1}"}, format="json"
-        )
+        nothing = {**data, "about": f"auth.permission:{permission.pk + 1}"}
+        missing = as_agent.post("/api/tickets/", nothing, format="json")
         assert (unseen.status_code, unseen.json()) == (400, {"about": ["There is no such object."]})
         assert unseen.content == missing.content
         assert not Ticket.objects.exists()
@@ -161,7 +160,7 @@ class TestRelations:
 
     @pytest.mark.parametrize(
         "about",
-        ["", "auth.group", "auth.group:", "auth.group:x", "nobody.nothing:1", "auth:1", "a.b.c:1", 7, [], "é.x:1"],
+        ["", "auth.group", "auth.group:", "auth.group:x", "no.such:1", "auth:1", "a.b.c:1", 7, [], "é.x:1"],
     )
     def test_what_a_ticket_is_about_is_an_object_or_nothing(self, as_agent: APIClient, about: Any) -> None:
         answer = as_agent.post("/api/tickets/", {**SUBJECT, "about": about}, format="json")

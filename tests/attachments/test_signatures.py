@@ -36,3 +36,24 @@ def test_the_type_comes_from_our_table_and_none_of_it_runs_in_a_browser() -> Non
 def test_pictures_and_documents_are_not_text() -> None:
     assert not is_what_it_says("x.txt", PNG)
     assert not is_what_it_says("x.txt", PDF)
+
+
+@pytest.mark.fault(70)
+@pytest.mark.parametrize(
+    ("name", "head"),
+    [
+        ("x.webp", b"RIFF\x24\x00\x00\x00WAVEfmt "),
+        ("x.webp", b"FORM\x24\x00\x00\x00WEBPVP8 "),
+        ("x.avi", b"RIFF\x24\x00\x00\x00WEBPVP8 "),
+        ("x.webm", b"\x1aE\xdf\xa3\x9fB\x82\x88matroska"),
+        ("x.webm", b"<html>webm"),
+        ("x.mp4", b"ftypisom"),
+        ("x.mov", b"moov"),
+        ("x.png", b"PNG"),
+        ("x.pdf", b" %PDF-1.7"),
+        ("x.txt", b"a\x00b"),
+        ("x.txt", b"a\x1ab"),
+    ],
+)
+def test_half_a_signature_is_none(name: str, head: bytes) -> None:
+    assert not is_what_it_says(name, head)

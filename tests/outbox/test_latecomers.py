@@ -9,9 +9,11 @@ import pytest
 from django.core.exceptions import ValidationError
 from django.core.files.base import ContentFile
 
+from django_support_tickets.exceptions import Ambiguous
 from django_support_tickets.models import Attachment, Comment, Delivery, OutboxEntry, Ticket
 from django_support_tickets.outbox.claims import Claim
 from django_support_tickets.outbox.delivery import deliver
+from django_support_tickets.outbox.intake import SWEEP_BATCH, sweep
 from django_support_tickets.outbox.push import push
 from django_support_tickets.providers import providers
 from django_support_tickets.records import AttachmentRules, Capabilities
@@ -83,8 +85,6 @@ class TestBulkCreate:
     def test_a_file_that_nobody_announced_did_not_travel_with_what_was_sent_before(
         self, desk: Desk, raised: Raise
     ) -> None:
-        from django_support_tickets.exceptions import Ambiguous
-
         desk.capabilities = Capabilities(can_find=True, attachments=AttachmentRules(moments=frozenset({"create"})))
         ticket = raised()
         desk.lose_answer("create", Ambiguous("the answer was lost or cut"))
@@ -97,13 +97,12 @@ class TestBulkCreate:
         file.refresh_from_db()
         assert file.delivery == Delivery.REFUSED
 
-    def test_more_than_one_sweep_takes_at_a_time_is_sent_all_the_same(
-        self, desk: Desk, monkeypatch: Any
-    ) -> None:
-        Ticket.objects.bulk_create([Ticket(subject=f"Number {number}") for number in range(1003)])
-        Ticket.objects.filter(subject__lt="Number 9").update(delivery=Delivery.DRAFT)
-        assert push("paper", stop=lambda: len(desk.calls) > 2).delivered == 3
-        assert OutboxEntry.objects.exists()
+    def test_what_one_sweep_leaves_the_next_finds(self, desk: Desk) -> None:
+        Ticket.objects.bulk_create([Ticket(subject=f"Number {number}") for number in range(SWEEP_BATCH + 3)])
+        assert sweep("paper", using="default") == SWEEP_BATCH
+        assert sweep("paper", using="default") == 3
+        assert sweep("paper", using="default") == 0
+        assert OutboxEntry.objects.count() == SWEEP_BATCH + 3
 
 
 class TestFrozen:

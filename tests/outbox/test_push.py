@@ -1,21 +1,27 @@
 from __future__ import annotations
 
+import threading
+from collections.abc import Callable
+from typing import Any
+
 import pytest
 from django.core.exceptions import ValidationError
-from django.db import transaction
+from django.db import connection, transaction
+from django.test import TestCase
 
+from django_support_tickets.exceptions import InvalidProvider, NotSent
 from django_support_tickets.models import Comment, Delivery, OutboxEntry, Ticket, TicketEvent
-from django_support_tickets.outbox.push import push
+from django_support_tickets.outbox.claims import Claim
+from django_support_tickets.outbox.crew import Crew
+from django_support_tickets.outbox.push import PushCounts, _work, push, push_ticket
+from django_support_tickets.providers import providers
+from tests.outbox.paper import Desk
 
 pytestmark = pytest.mark.django_db
 
 
-def raised(**values: str) -> Ticket:
-    return Ticket.objects.create(subject="Deposit missing", description="Since noon.", **values)
-
-
 class TestDelivery:
-    def test_a_created_ticket_is_queued_and_delivered(self) -> None:
+    def test_a_created_ticket_is_queued_and_delivered(self, raised: Callable[..., Ticket]) -> None:
         ticket = raised()
         assert ticket.delivery == Delivery.QUEUED
         assert OutboxEntry.objects.get().ticket == ticket
@@ -24,9 +30,9 @@ class TestDelivery:
         assert (counts.delivered, ticket.delivery, ticket.remote_id) == (1, Delivery.DELIVERED, str(ticket.key))
         assert ticket.status == "open"
         assert not OutboxEntry.objects.exists()
-        assert ticket.events.order_by("id").first().kind == TicketEvent.Kind.DELIVERED
+        assert ticket.events.order_by("id").first().kind == TicketEvent.Kind.DELIVERED  # type: ignore[union-attr]
 
-    def test_a_comment_and_a_close_follow_in_order(self) -> None:
+    def test_a_comment_and_a_close_follow_in_order(self, raised: Callable[..., Ticket]) -> None:
         ticket = raised()
         comment = Comment.objects.create(ticket=ticket, body="Any news?")
         Ticket.objects.update(close_delivery=Delivery.QUEUED)
@@ -38,7 +44,7 @@ class TestDelivery:
         assert not OutboxEntry.objects.exists()
 
     @pytest.mark.fault(1)
-    def test_a_rollback_leaves_nothing(self) -> None:
+    def test_a_rollback_leaves_nothing(self, raised: Callable[..., Ticket]) -> None:
         with pytest.raises(ZeroDivisionError), transaction.atomic():
             raised()
             1 / 0  # noqa: B018
@@ -46,13 +52,17 @@ class TestDelivery:
         assert push("local").delivered == 0
 
     @pytest.mark.fault(2, 14)
-    def test_rows_that_nothing_announced_are_found_by_the_sweep(self) -> None:
+    def test_rows_that_nothing_announced_are_found_by_the_sweep(self, raised: Callable[..., Ticket]) -> None:
         ticket = raised()
         OutboxEntry.objects.all().delete()
         Ticket.objects.bulk_create([Ticket(subject="In bulk")])
         assert push("local").delivered == 2
         ticket.refresh_from_db()
         assert ticket.delivery == Delivery.DELIVERED
+
+    def test_an_unknown_account_is_an_error(self) -> None:
+        with pytest.raises(InvalidProvider, match="nobody"):
+            push("nobody")
 
 
 class TestValidation:
@@ -62,14 +72,14 @@ class TestValidation:
         assert list(caught.value.error_dict) == ["subject"]
         assert not Ticket.objects.exists()
 
-    def test_an_unknown_account_is_named(self) -> None:
+    def test_an_unknown_account_is_named(self, raised: Callable[..., Ticket]) -> None:
         with pytest.raises(ValidationError, match="nobody"):
             raised(provider="nobody")
 
 
 class TestOwnership:
     @pytest.mark.fault(16)
-    def test_a_stale_instance_undoes_nothing(self) -> None:
+    def test_a_stale_instance_undoes_nothing(self, raised: Callable[..., Ticket]) -> None:
         stale = raised()
         push("local")
         stale.priority = "high"
@@ -79,14 +89,14 @@ class TestOwnership:
         assert push("local").delivered == 0
 
     @pytest.mark.fault(16)
-    def test_submitted_text_is_frozen(self) -> None:
+    def test_submitted_text_is_frozen(self, raised: Callable[..., Ticket]) -> None:
         ticket = raised()
         ticket.subject = "Something else"
         with pytest.raises(ValidationError) as caught:
             ticket.save()
         assert list(caught.value.error_dict) == ["subject"]
 
-    def test_a_draft_can_be_edited_and_submitted(self) -> None:
+    def test_a_draft_can_be_edited_and_submitted(self, raised: Callable[..., Ticket]) -> None:
         draft = raised(delivery=Delivery.DRAFT)
         draft.subject = "Edited"
         draft.save()
@@ -94,3 +104,101 @@ class TestOwnership:
         draft.submit()
         assert push("local").delivered == 1
         assert Ticket.objects.get().subject == "Edited"
+
+
+class TestControl:
+    def test_it_stops_when_asked_and_goes_on_later(self, desk: Desk, raised: Callable[..., Ticket]) -> None:
+        for _ in range(5):
+            raised()
+        assert push("paper", stop=lambda: len(desk.calls) >= 2).delivered == 2
+        assert push("paper").delivered == 3
+
+    def test_progress_is_told(self, desk: Desk, raised: Callable[..., Ticket]) -> None:
+        told: list[int] = []
+        for _ in range(3):
+            raised()
+        push("paper", progress=told.append)
+        assert told == [1, 2, 3]
+
+    def test_an_error_of_the_machinery_itself_is_counted_and_names_no_text(
+        self, desk: Desk, raised: Callable[..., Ticket], claimed: Callable[..., Claim], caplog: Any
+    ) -> None:
+        """The database goes away while an outcome is written: the lease runs out by itself."""
+        raised()
+
+        def lose_connection(act: Callable[[], Any]) -> Any:
+            act()
+            connection.set_rollback(True)
+            raise NotSent("no connection could be made", reason="Deposit missing")
+
+        desk.at("create", lose_connection)
+        counts = PushCounts()
+        _work(claimed(), providers["paper"], counts)
+        assert counts.waiting == 1
+        assert "push failed: TransactionManagementError" in caplog.text
+        assert "Deposit" not in caplog.text
+        connection.set_rollback(False)
+
+
+class TestTransactionGuard:
+    """HTTP waits for minutes and cannot be rolled back: never inside a transaction."""
+
+    @pytest.mark.django_db(transaction=True)
+    @pytest.mark.parametrize("options", [{}, {"durable": True}])
+    def test_push_refuses_to_run_inside_one(self, raised: Callable[..., Ticket], options: dict[str, Any]) -> None:
+        ticket = raised()
+        with transaction.atomic(**options):
+            with pytest.raises(RuntimeError, match="open transaction"):
+                push("local")
+            with pytest.raises(RuntimeError, match="open transaction"):
+                push_ticket(ticket.pk)
+        assert push("local").delivered == 1
+
+    @pytest.mark.django_db(transaction=True)
+    def test_the_inline_dispatcher_waits_for_the_outermost_commit(
+        self, raised: Callable[..., Ticket], settings: Any
+    ) -> None:
+        settings.SUPPORT_TICKETS_DISPATCHER = "inline"
+        with transaction.atomic():
+            with transaction.atomic():
+                raised()
+            assert Ticket.objects.get().delivery == Delivery.QUEUED
+        assert Ticket.objects.get().delivery == Delivery.DELIVERED
+
+
+class TestUsersTestCases(TestCase):
+    """Transactions that a test case opens do not count."""
+
+    def test_push_runs_and_commit_callbacks_too(self) -> None:
+        with self.settings(SUPPORT_TICKETS_DISPATCHER="inline"), self.captureOnCommitCallbacks(execute=True):
+            Ticket.objects.create(subject="Deposit missing")
+        assert Ticket.objects.get().delivery == Delivery.DELIVERED
+        Ticket.objects.create(subject="Deposit missing")
+        assert push("local").delivered == 1
+
+
+class TestCrew:
+    def test_one_worker_works_in_the_callers_thread(self) -> None:
+        threads: list[str] = []
+        crew = Crew(1, lambda claim: threads.append(threading.current_thread().name))
+        crew.start("a claim")  # type: ignore[arg-type]
+        crew.wait()
+        crew.close()
+        assert threads == [threading.current_thread().name]
+
+    def test_threads_are_made_when_they_are_needed_and_end(self) -> None:
+        gate = threading.Event()
+        crew = Crew(8, lambda claim: gate.wait(5) and None)
+        assert workers() == 0
+        for _ in range(3):
+            crew.start("a claim")  # type: ignore[arg-type]
+        assert (workers(), crew.free) == (3, 5)
+        gate.set()
+        while crew.busy:
+            crew.wait()
+        crew.close()
+        assert (workers(), crew.finished) == (0, 3)
+
+
+def workers() -> int:
+    return sum(thread.name.startswith("push-") for thread in threading.enumerate())

@@ -7,7 +7,7 @@ import hmac
 import itertools
 import json
 from collections.abc import Callable, Mapping
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.http import HttpResponse
@@ -19,7 +19,7 @@ from django_support_tickets.models import Ticket, WebhookDelivery
 from django_support_tickets.providers import Provider
 from django_support_tickets.providers.ripio import RipioProvider
 from django_support_tickets.records import Capabilities, TicketDraft, TicketRecord, TicketRef, WebhookEvent
-from django_support_tickets.webhooks import receive
+from django_support_tickets.webhooks import SHORTEST_INTERVAL, receive
 
 # docs.ripio.com, /ramps-api/webhooks/introduction; the digest was computed apart from this code.
 RIPIO_SECRET = "test-webhook-secret"
@@ -118,6 +118,14 @@ def ticket(alias: str, remote_id: str | None, **values: Any) -> Ticket:
 def is_due(one: Ticket) -> bool:
     one.refresh_from_db()
     return one.next_poll_at is not None and one.next_poll_at <= timezone.now()
+
+
+def waits_for_its_interval(one: Ticket, fetched_at: datetime) -> bool:
+    """Return whether a hint has made the ticket due, but not before its last fetch is an interval ago."""
+    one.refresh_from_db()
+    rounding = timedelta(milliseconds=2)
+    earliest, latest = fetched_at + SHORTEST_INTERVAL - rounding, timezone.now() + SHORTEST_INTERVAL
+    return one.next_poll_at is not None and earliest <= one.next_poll_at <= latest
 
 
 def everything() -> list[Any]:

@@ -119,11 +119,10 @@ class TestTime:
     @pytest.mark.parametrize("use_tz", [True, False])
     def test_now_is_now_in_every_zone(self, settings: Any, zone: str, use_tz: bool) -> None:
         settings.USE_TZ, settings.TIME_ZONE = use_tz, zone
-        idle, busy = cases.ticket("ripio", RIPIO_ID), cases.ticket("moov", cases.MOOV_ID, synced_at=timezone.now())
+        fetched_at = timezone.now()
+        idle, busy = cases.ticket("ripio", RIPIO_ID), cases.ticket("moov", cases.MOOV_ID, synced_at=fetched_at)
         assert post(Client(), "ripio") == post(Client(), "moov") == 200
         assert is_due(idle)
-        busy.refresh_from_db()
-        assert busy.next_poll_at is not None
-        assert timedelta(0) < busy.next_poll_at - timezone.now() <= timedelta(seconds=1)
+        assert cases.waits_for_its_interval(busy, fetched_at)
         age = timezone.now() - WebhookDelivery.objects.latest("received_at").received_at
         assert timedelta(0) <= age < timedelta(minutes=1)

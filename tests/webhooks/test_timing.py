@@ -141,7 +141,7 @@ class TestHistories:
             for _ in range(dice.randint(1, 5)):
                 step(dice, vendors, str(ticket.remote_id))
             if not send_the_rest(dice, vendors):
-                Ticket.objects.update(next_poll_at=timezone.now())
+                Ticket.objects.update(next_poll_at=timezone.now() - timedelta(minutes=1))
             pull("moov")
             ticket.refresh_from_db()
             assert seen(ticket) == true(vendors, str(ticket.remote_id)), seed

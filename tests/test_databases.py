@@ -1,0 +1,269 @@
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.apps import apps
+from django.core.files.base import ContentFile
+from django.db import DatabaseError, connection, connections, transaction
+from django.utils import timezone
+
+from django_support_tickets.models import (
+    Attachment,
+    Delivery,
+    EpochNow,
+    OutboxEntry,
+    ProviderState,
+    Ticket,
+    TicketEvent,
+    epoch_now,
+)
+from django_support_tickets.models.pauses import state_of
+from django_support_tickets.outbox.claims import claim_next, repeated
+from django_support_tickets.outbox.push import push
+
+ROOT = Path(__file__).resolve().parent.parent
+HOUR = timedelta(hours=1)
+
+needs_a_server = pytest.mark.skipif(connection.vendor == "sqlite", reason="SQLite has no server to disturb")
+
+
+def raised(number: int = 1) -> list[Ticket]:
+    return [Ticket.objects.create(subject=f"Number {i}", description="D") for i in range(number)]
+
+
+def at_once(*actions: Callable[[], Any]) -> list[BaseException]:
+    """Run functions in threads with connections of their own; return what they raised."""
+    errors: list[BaseException] = []
+
+    def run(action: Callable[[], Any]) -> None:
+        try:
+            action()
+        except BaseException as error:
+            errors.append(error)
+        finally:
+            connections.close_all()
+
+    threads = [threading.Thread(target=run, args=(action,)) for action in actions]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(timeout=30)
+    return errors
+
+
+@pytest.fixture(scope="module")
+def elsewhere(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """What came of a day of a site whose tickets are in another database than the default one."""
+    folder = str(tmp_path_factory.mktemp("elsewhere"))
+    variables = {
+        **{name: value for name, value in os.environ.items() if not name.startswith("TEST_")},
+        "DJANGO_SETTINGS_MODULE": "tests.elsewhere_settings",
+        "ELSEWHERE_FOLDER": folder,
+    }
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.elsewhere"], cwd=ROOT, env=variables, capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    report: dict[str, Any] = json.loads(done.stdout)
+    return report
+
+
+class TestElsewhere:
+    def test_all_tables_are_in_the_other_database(self, elsewhere: Any) -> None:
+        assert elsewhere["tables"]["default"] == []
+        models = apps.get_app_config("support_tickets").get_models()
+        assert set(elsewhere["tables"]["support"]) == {model._meta.db_table for model in models}
+
+    @pytest.mark.fault(4)
+    def test_the_work_is_done_there(self, elsewhere: Any) -> None:
+        day = elsewhere["day"]
+        assert day["codes"] == {"sync_tickets": 0, "support_tickets_doctor": 0, "support_tickets_prune": 0}
+        assert day["delivered"] == 1
+        assert day["erased"][0] == 0
+        assert elsewhere["webhook"] == 1
+
+    @pytest.mark.fault(93)
+    def test_a_database_without_tables_is_named_by_the_doctor(self, elsewhere: Any) -> None:
+        code, output = elsewhere["doctor before"]
+        assert code == 1
+        assert "empty: OperationalError; is it there, and migrated?" in output
+
+    @pytest.mark.fault(90)
+    def test_many_writers_on_one_file_meet_no_error(self, elsewhere: Any) -> None:
+        """SQLite with nothing said about transactions: what is claimed is claimed by one statement each."""
+        assert elsewhere["pushed"] == {"times": {"1": 24}, "errors": []}
+
+
+@pytest.mark.django_db(transaction=True)
+class TestTroubleOfTheDatabase:
+    @needs_a_server
+    @pytest.mark.fault(91)
+    def test_a_deadlock_is_repeated_as_a_whole(self) -> None:
+        first, second = raised(2)
+        both_hold_one = threading.Barrier(2, timeout=10)
+        tries: list[int] = []
+
+        def update(*pks: int) -> Callable[[], None]:
+            def action() -> None:
+                tries.append(pks[0])
+                with transaction.atomic():
+                    Ticket.objects.filter(pk=pks[0]).update(priority="one")
+                    if tries.count(pks[0]) == 1:
+                        both_hold_one.wait()
+                    Ticket.objects.filter(pk=pks[1]).update(priority="two")
+
+            return lambda: repeated(action, using="default")
+
+        assert at_once(update(first.pk, second.pk), update(second.pk, first.pk)) == []
+        assert len(tries) == 3
+
+    @needs_a_server
+    @pytest.mark.fault(91)
+    def test_a_connection_that_is_lost_in_a_transaction_is_made_anew(self) -> None:
+        tries: list[int] = []
+
+        def action() -> str:
+            tries.append(1)
+            with transaction.atomic():
+                raised()
+                if len(tries) == 1:
+                    cut_off(connection)
+                return str(Ticket.objects.count())
+
+        assert repeated(action, using="default") == "1"
+        assert (len(tries), Ticket.objects.count()) == (2, 1)
+
+    @needs_a_server
+    @pytest.mark.fault(91)
+    def test_a_push_goes_on_after_its_connection_was_cut(self) -> None:
+        raised(3)
+        cut_off(connection)
+        assert push("local").delivered == 3
+
+    @needs_a_server
+    @pytest.mark.fault(91)
+    def test_what_another_has_just_inserted_is_found_inside_a_transaction(self) -> None:
+        """MySQL's own default, REPEATABLE READ, would not show it: Django's is READ COMMITTED."""
+        with transaction.atomic():
+            assert not ProviderState.objects.exists()
+            assert at_once(lambda: state_of("local", using="default")) == []
+            assert state_of("local", using="default").provider == "local"
+
+    @pytest.mark.fault(91)
+    def test_a_server_without_skip_locked_gives_each_row_out_once(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(type(connection.features), "has_select_for_update_skip_locked", False, raising=False)
+        tickets = raised(6)
+        first = claim_next("local", 4, using="default")
+        second = claim_next("local", 4, using="default")
+        claimed = [claim.entry.ticket_id for claim in first + second]
+        assert sorted(claimed) == sorted(ticket.pk for ticket in tickets)
+
+    @pytest.mark.fault(93)
+    def test_a_database_that_takes_no_writes_leaves_no_part_of_a_ticket(self) -> None:
+        with read_only(), pytest.raises(DatabaseError), transaction.atomic():
+            (ticket,) = raised()
+            Attachment.objects.create(ticket=ticket, name="a.png", file=ContentFile(b"x", name="a.png"))
+        assert not Ticket.objects.exists()
+        assert not OutboxEntry.objects.exists()
+
+    @pytest.mark.fault(93)
+    def test_a_push_then_fails_before_anything_leaves(self) -> None:
+        (ticket,) = raised()
+        with read_only(), pytest.raises(DatabaseError):
+            push("local")
+        ticket.refresh_from_db()
+        assert ticket.delivery == Delivery.QUEUED
+        assert push("local").delivered == 1
+
+
+READ_ONLY = {
+    "sqlite": ("PRAGMA query_only = ON", "PRAGMA query_only = OFF"),
+    "postgresql": ("SET default_transaction_read_only = on", "SET default_transaction_read_only = off"),
+    "mysql": ("SET SESSION TRANSACTION READ ONLY", "SET SESSION TRANSACTION READ WRITE"),
+}
+
+
+@contextlib.contextmanager
+def read_only() -> Iterator[None]:
+    """Let the database take no writes of this connection, as one whose disk is full."""
+    on, off = READ_ONLY[connection.vendor]
+    with connection.cursor() as cursor:
+        cursor.execute(on)
+    connection.close_at = None  # another connection would know nothing of it
+    yield
+    with connection.cursor() as cursor:
+        cursor.execute(off)
+
+
+def cut_off(using: Any) -> None:
+    """End the session of a connection at the server, as a fail-over would."""
+    with using.cursor() as cursor:
+        if using.vendor == "postgresql":
+            cursor.execute("SELECT pg_backend_pid()")
+            end = "SELECT pg_terminate_backend(%s)"
+        else:
+            cursor.execute("SELECT CONNECTION_ID()")
+            end = "KILL %s"
+        session = cursor.fetchone()[0]
+
+    def kill() -> None:
+        with connections["default"].cursor() as cursor:
+            cursor.execute(end, [session])
+
+    assert at_once(kill) == []
+
+
+@pytest.mark.django_db
+@pytest.mark.fault(92)
+class TestClocks:
+    """Leases and waits are judged by the database's clock alone; this machine's may be an hour off, either way."""
+
+    @pytest.fixture(params=[-HOUR, HOUR], ids=["an hour behind", "an hour ahead"])
+    def machine(self, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> timedelta:
+        """Let the clock of this machine be wrong."""
+        right = timezone.now
+        monkeypatch.setattr(timezone, "now", lambda: right() + request.param)
+        off: timedelta = request.param
+        return off
+
+    def test_two_workers_get_no_row_twice(self, machine: timedelta) -> None:
+        raised()
+        assert len(claim_next("local", 1, using="default")) == 1
+        assert claim_next("local", 1, using="default") == []
+
+    def test_a_ticket_is_sent_at_once_and_once(self, machine: timedelta) -> None:
+        raised()
+        assert push("local").delivered == 1
+        assert push("local").delivered == 0
+        assert TicketEvent.objects.filter(kind="delivered").count() == 1
+
+    def test_a_lease_that_ran_out_is_taken_over(self, machine: timedelta) -> None:
+        raised()
+        claim_next("local", 1, using="default")
+        OutboxEntry.objects.update(leased_until=EpochNow() - 1000)
+        assert push("local").delivered == 1
+
+    def test_a_database_that_goes_back_an_hour_delays_by_an_hour_and_not_for_ever(self) -> None:
+        raised()
+        claim_next("local", 1, using="default")
+        longest = OutboxEntry.objects.get().leased_until or 0
+        assert longest - epoch_now("default") < 5 * 60_000
+        assert push("local").delivered == 0
+
+    @pytest.mark.parametrize("zone", ["America/New_York", "Europe/Berlin", "UTC"])
+    def test_the_database_counts_on_through_the_hour_that_comes_twice(self, settings: Any, zone: str) -> None:
+        settings.TIME_ZONE = zone
+        before = epoch_now("default")
+        with timezone.override(zone):
+            assert 0 <= epoch_now("default") - before < 60_000
+        assert abs(before / 1000 - timezone.now().timestamp()) < 60
