@@ -11,5 +11,8 @@ webhook_urls = [
     path("webhooks/<str:alias>/", webhooks.receive, name="webhook"),
     path("webhooks/<str:alias>", webhooks.receive),
 ]
-# The namespace is that of the webhooks alone, so that what else is included here keeps its own.
-urlpatterns = [path("", include((webhook_urls, "support_tickets")))]
+# Two namespaces: "support_tickets" for the webhooks and "support_tickets_api" for the API.
+urlpatterns = [
+    path("", include((webhook_urls, "support_tickets"))),
+    path("", include("django_support_tickets.api.urls")),
+]

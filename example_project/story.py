@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from django.core.files.base import ContentFile
 from django.core.management import CommandError, call_command
+from django.core.servers.basehttp import ThreadedWSGIServer, WSGIRequestHandler
+from django.core.wsgi import get_wsgi_application
 from django.db import transaction
 
 from django_support_tickets.models import Attachment, Comment, Ticket
@@ -32,8 +36,23 @@ def tell(sandbox: Sandbox, fault: Any, picture: bytes) -> None:
     )
     sync()
 
-    step("The vendors work: Ripio registers, Moov and Ankra answer, Verifik starts. Then fetch again.")
-    vendors_work(sandbox)
+    step("Ripio registers and Moov answers: their signed webhooks arrive, and each makes its ticket due.")
+    with site() as address:
+        sandbox.ripio.webhook_url = f"{address}/support-tickets/webhooks/ripio/"
+        sandbox.moov.webhook_url = f"{address}/support-tickets/webhooks/moov/"
+        sandbox.ripio.process_pending()
+        for remote_id in remote_ids("moov"):
+            sandbox.moov.reply(remote_id, "We are looking into it.")
+        for vendor in (sandbox.ripio, sandbox.moov):
+            print(f"  {vendor.name}: answered {vendor.deliver_webhooks()}")
+    sync()
+
+    step("Ankra asks back and Verifik starts; they send no webhooks, so look at all that is open.")
+    for remote_id in remote_ids("ankra"):
+        sandbox.ankra.reply(remote_id, "Please try again.")
+        sandbox.ankra.set_status(remote_id, "waiting_customer")
+    for remote_id in remote_ids("verifik"):
+        sandbox.verifik.set_status(remote_id, "in_progress")
     sync("--full")
 
     step("The result")
@@ -77,15 +96,25 @@ def raise_tickets(sandbox: Sandbox, picture: bytes) -> None:
     )
 
 
-def vendors_work(sandbox: Sandbox) -> None:
-    sandbox.ripio.process_pending()
-    for remote_id in remote_ids("moov"):
-        sandbox.moov.reply(remote_id, "We are looking into it.")
-    for remote_id in remote_ids("ankra"):
-        sandbox.ankra.reply(remote_id, "Please try again.")
-        sandbox.ankra.set_status(remote_id, "waiting_customer")
-    for remote_id in remote_ids("verifik"):
-        sandbox.verifik.set_status(remote_id, "in_progress")
+@contextmanager
+def site() -> Iterator[str]:
+    """Serve the example site on a free port, for the vendors to send their webhooks to."""
+    server = ThreadedWSGIServer(("127.0.0.1", 0), QuietHandler)
+    server.set_app(get_wsgi_application())
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+class QuietHandler(WSGIRequestHandler):
+    """Answer without a line per request."""
+
+    def log_message(self, format: str, *args: Any) -> None:
+        return
 
 
 def remote_ids(alias: str) -> Iterator[str]:

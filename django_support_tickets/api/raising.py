@@ -14,9 +14,10 @@ from django.utils import timezone
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 from rest_framework import serializers, status
-from rest_framework.exceptions import APIException, ErrorDetail
+from rest_framework.exceptions import APIException, ErrorDetail, PermissionDenied
 
 from django_support_tickets.api import quota
+from django_support_tickets.api.scope import is_agent, may
 from django_support_tickets.attachments.intake import validate_files
 from django_support_tickets.attachments.storing import StorageFailed
 from django_support_tickets.models import Attachment, Comment, Delivery, OutboxEntry, Submission, Ticket, TicketEvent
@@ -51,8 +52,13 @@ def provider_for(ticket: Ticket) -> Provider:
         return provider_of(ticket)
 
 
-def check_uploads(files: Files, provider: Provider, *, field: str = "files") -> None:
-    """Raise ValidationError if a vendor would not take these uploads; nothing of them is stored."""
+def check_uploads(files: Files, provider: Provider, *, user: Any, field: str = "files") -> None:
+    """Raise ValidationError if a vendor would not take these uploads, of which nothing is stored.
+
+    Raise PermissionDenied for an agent who may not add files.
+    """
+    if is_agent(user) and not may(user, "add_attachment"):
+        raise PermissionDenied()
     with complaints(field):
         validate_files(files, provider.capabilities.attachments)
 

@@ -70,10 +70,15 @@ def check_together(sizes: Iterable[int], rules: AttachmentRules) -> None:
 
 
 def check_company(attachment: Attachment, rules: AttachmentRules) -> None:
-    """Raise ValidationError if the vendor would not take this file beside those that travel with it."""
+    """Raise ValidationError if the vendor would not take this file beside the others of its send.
+
+    Where each file is a send of its own, a vendor's limits are those of the ticket.
+    """
     others = Attachment.objects.using(attachment.ticket._state.db).filter(
-        ticket=attachment.ticket, comment=attachment.comment, direction=Attachment.Direction.OUT
+        ticket=attachment.ticket, direction=Attachment.Direction.OUT
     )
+    if "after" not in rules.moments or rules.max_count is None:
+        others = others.filter(comment=attachment.comment)
     others = others.exclude(delivery=Delivery.REFUSED).exclude(pk=attachment.pk)
     check_together([attachment.size or 0, *(size or 0 for size in others.values_list("size", flat=True))], rules)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from django_support_tickets.merge.arrivals import Difference, Fetched, MergeCounts
 from django_support_tickets.merge.guard import NOT_FOUND
 from django_support_tickets.merge.imports import import_tickets
-from django_support_tickets.merge.pages import merge, preview
+from django_support_tickets.merge.pages import in_transaction, merge, preview
 from django_support_tickets.merge.schedule import backoff, intervals, next_poll, rarest_poll
 from django_support_tickets.merge.writing import update_rows
 
@@ -16,6 +16,7 @@ __all__ = [
     "MergeCounts",
     "backoff",
     "import_tickets",
+    "in_transaction",
     "intervals",
     "merge",
     "next_poll",

@@ -9,7 +9,7 @@ from django_support_tickets.merge.announcements import announce
 from django_support_tickets.merge.arrivals import Fetched, MergeCounts
 from django_support_tickets.merge.batch import Batch, News
 from django_support_tickets.merge.ownership import read_fields
-from django_support_tickets.merge.pages import in_transaction, one_by_one, unique_pages
+from django_support_tickets.merge.pages import in_transaction, one_by_one, unique_pages, write_one
 from django_support_tickets.merge.writing import begin_writing, find_keys, insert_rows
 from django_support_tickets.models import Delivery, Ticket, TicketEvent
 from django_support_tickets.providers import providers
@@ -34,7 +34,7 @@ def _import_page(batch: Batch, page: list[Fetched]) -> MergeCounts:
     try:
         return in_transaction(lambda: _write(batch.fresh(), page), using=batch.using)
     except Exception:  # a user's provider may return anything
-        return one_by_one(page, lambda one: in_transaction(lambda: _write(batch.fresh(), [one]), using=batch.using))
+        return one_by_one(page, lambda one: write_one(one, lambda page: _write(batch.fresh(), page), using=batch.using))
 
 
 def _write(batch: Batch, page: list[Fetched]) -> MergeCounts:

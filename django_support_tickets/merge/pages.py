@@ -6,10 +6,12 @@ import logging
 import random
 import time
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from typing import TypeVar
 
-from django.db import DatabaseError, OperationalError, connections, transaction
+from django.db import DatabaseError, DataError, OperationalError, connections, transaction
 
+from django_support_tickets.merge import cleaning
 from django_support_tickets.merge.announcements import announce
 from django_support_tickets.merge.arrivals import Difference, Fetched, MergeCounts
 from django_support_tickets.merge.batch import Batch
@@ -103,6 +105,17 @@ def one_by_one(page: Sequence[Fetched], work: Callable[[Fetched], MergeCounts]) 
     return counts
 
 
+def write_one(one: Fetched, write: Callable[[list[Fetched]], MergeCounts], *, using: str) -> MergeCounts:
+    """Write one record in a transaction, without four-byte characters if the database does not take them."""
+    try:
+        return in_transaction(lambda: write([one]), using=using)
+    except (DataError, OperationalError):
+        plain = replace(one, record=cleaning.in_three_bytes(one.record))
+        if connections[using].vendor != "mysql" or cleaning.digest(plain.record) == cleaning.digest(one.record):
+            raise
+    return in_transaction(lambda: write([plain]), using=using)
+
+
 def _new_batch(alias: str, using: str, source: str) -> Batch:
     return Batch(alias=alias, using=using, source=source, capabilities=providers[alias].capabilities)
 
@@ -115,7 +128,7 @@ def _merge_page(batch: Batch, page: list[Fetched]) -> MergeCounts:
             raise
         facts = {"event": "merge.one_by_one", "account": batch.alias}
         logger.info("a page of %d records is merged one by one: %s", len(page), type(error).__name__, extra=facts)
-    return one_by_one(page, lambda one: in_transaction(lambda: _write(batch.fresh(), [one]), using=batch.using))
+    return one_by_one(page, lambda one: write_one(one, lambda page: _write(batch.fresh(), page), using=batch.using))
 
 
 def _write(batch: Batch, page: list[Fetched]) -> MergeCounts:

@@ -15,6 +15,7 @@ from django_support_tickets.merge import (
     Fetched,
     backoff,
     import_tickets,
+    in_transaction,
     merge,
     preview,
     rarest_poll,
@@ -116,7 +117,8 @@ class Fetching:
         run.credit_answers()
         if strangers and not self._create_is_under_way(strangers):
             run.counts.add(import_tickets(run.alias, strangers, using=run.using))
-        self._write_postponed(postponed)
+        if postponed:
+            in_transaction(lambda: self._write_postponed(postponed), using=run.using)
 
     def mark_missing(self) -> None:
         """Flag what was not found twice, unless it is so much that it looks like a fault."""

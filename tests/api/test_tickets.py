@@ -224,6 +224,14 @@ class TestAgents:
         assert editor.post(f"{url}refresh/").status_code == 403
         assert editor.post(f"{url}comments/", {"body": "Hi"}, format="json").status_code == 403
 
+    def test_files_need_their_own_permission_everywhere(self, delivered: Any) -> None:
+        writer = client_of(staff("writer", "view_ticket", "add_ticket", "add_comment"))
+        url = f"{URL}{delivered().key}/"
+        assert writer.post(URL, {**HELLO, "files": [text()]}).status_code == 403
+        assert writer.post(f"{url}comments/", {"body": "Hi", "files": [text()]}).status_code == 403
+        assert writer.post(f"{url}comments/", {"body": "Hi"}).status_code == 201
+        assert not Attachment.objects.exists()
+
     def test_the_reason_of_a_refusal_is_for_agents(
         self, stored: Any, as_agent: APIClient, as_customer: APIClient
     ) -> None:

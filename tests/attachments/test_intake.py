@@ -227,6 +227,15 @@ class TestLimits:
         assert code_of(caught) == "too_large_together"
         prepared(ticket, PNG, max_count=3, max_total_bytes=3 * len(PNG))
 
+    def test_a_limit_is_the_tickets_where_each_file_goes_by_itself(self, attach: Add, ticket: Ticket) -> None:
+        comment = Comment.objects.create(ticket=ticket, body="See the picture.")
+        attach(comment=comment)
+        with pytest.raises(ValidationError) as caught:
+            prepared(ticket, PNG, max_count=1)
+        assert code_of(caught) == "too_many"
+        attachment = Attachment(ticket=ticket, file=ContentFile(PNG, name="a.png"))
+        prepare_attachment(attachment, AttachmentRules(moments=frozenset({"create", "comment"}), max_count=1))
+
     def test_101_files_are_too_many_for_anybody(self) -> None:
         with pytest.raises(ValidationError) as caught:
             validate_files([ContentFile(PNG, name="a.png") for _ in range(101)], rules())

@@ -1,7 +1,8 @@
 """Settings of the worker processes that tests and benchmarks start: one database, given by its address.
 
-SUPPORT_TICKETS_TEST_DATABASE is sqlite:///path, postgresql://user@host:port/name or mysql://user@host:port/name;
-SUPPORT_TICKETS_TEST_PROVIDERS the JSON of SUPPORT_TICKETS_PROVIDERS.
+SUPPORT_TICKETS_TEST_DATABASE is sqlite:///path, postgresql://user@host:port/name or mysql://user@host:port/name,
+SUPPORT_TICKETS_TEST_FILES the folder of attachments, SUPPORT_TICKETS_TEST_PROVIDERS the JSON of
+SUPPORT_TICKETS_PROVIDERS.
 """
 
 from __future__ import annotations
@@ -46,11 +47,16 @@ if os.environ.get("SUPPORT_TICKETS_TEST_DATABASE", "").startswith("mysql"):
 SECRET_KEY = "not-secret"
 USE_TZ = True
 DATABASES = {"default": database(os.environ.get("SUPPORT_TICKETS_TEST_DATABASE", "sqlite:///:memory:"))}
+# Tables are made from the models at once; the migrations are tested elsewhere.
+MIGRATION_MODULES = dict.fromkeys(("auth", "contenttypes", "support_tickets"))
 INSTALLED_APPS = ["django.contrib.auth", "django.contrib.contenttypes", "django_support_tickets"]
 STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.InMemoryStorage"},
     "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"},
-    "support_tickets": {"BACKEND": "django.core.files.storage.InMemoryStorage"},
+    "support_tickets": {
+        "BACKEND": "django.core.files.storage.FileSystemStorage",
+        "OPTIONS": {"location": os.environ.get("SUPPORT_TICKETS_TEST_FILES", "")},
+    },
 }
 LOGGING_CONFIG = None
 SUPPORT_TICKETS_PROVIDERS = json.loads(os.environ.get("SUPPORT_TICKETS_TEST_PROVIDERS", "null")) or {

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
-from django.db.models import Q
+from django.db.models import Q, QuerySet
 
 from django_support_tickets.models import Attachment, Comment, Delivery, Ticket
 from django_support_tickets.testing.sandbox import LedgerEntry
@@ -27,36 +28,43 @@ class Verdict:
 
 def judge(simulation: Simulation) -> Verdict:
     """Return what was lost and doubled in a history that has come to rest."""
-    verdict = Verdict()
-    verdict.uncertain = sum(
-        model._base_manager.filter(delivery=Delivery.UNCERTAIN).count() for model in (Ticket, Comment, Attachment)
-    )
-    verdict.uncertain += Ticket.objects.filter(close_delivery=Delivery.UNCERTAIN).count()
-    verdict.lost += [f"{what} is still queued" for what in _queued()]
-    verdict.lost += [f"{what} was refused" for what in _refused()]
-    for ticket in Ticket.objects.order_by("pk"):
+    verdict = Verdict(uncertain=_uncertain(simulation))
+    verdict.lost += [f"{what} is still queued" for what in _queued(simulation)]
+    verdict.lost += [f"{what} was refused" for what in _refused(simulation)]
+    for ticket in simulation.tickets.order_by("pk"):
         _judge_ticket(simulation, ticket, verdict)
     if not simulation.capabilities.can_find:
         verdict.doubled += list(_possibly_doubled(simulation))
     return verdict
 
 
-def _queued() -> Iterator[str]:
-    held = Q(ticket__delivery=Delivery.DELIVERED)
-    yield from Ticket.objects.filter(delivery=Delivery.QUEUED).values_list("description", flat=True)
-    yield from Comment.objects.filter(held, delivery=Delivery.QUEUED).values_list("body", flat=True)
-    files = Attachment.objects.filter(held, delivery=Delivery.QUEUED)
-    sendable = [Delivery.QUEUED, Delivery.DELIVERED]
-    yield from files.filter(Q(comment=None) | Q(comment__delivery__in=sendable)).values_list("name", flat=True)
-    yield from Ticket.objects.filter(delivery=Delivery.DELIVERED, close_delivery=Delivery.QUEUED).values_list(
-        "description", flat=True
-    )
+def _rows(simulation: Simulation) -> Iterator[QuerySet[Any]]:
+    """Yield the tickets, comments and files of the simulated account."""
+    yield simulation.tickets
+    for model in (Comment, Attachment):
+        yield model._base_manager.filter(ticket__provider=simulation.alias)
 
 
-def _refused() -> Iterator[str]:
+def _uncertain(simulation: Simulation) -> int:
+    closings = simulation.tickets.filter(close_delivery=Delivery.UNCERTAIN).count()
+    return closings + sum(rows.filter(delivery=Delivery.UNCERTAIN).count() for rows in _rows(simulation))
+
+
+def _queued(simulation: Simulation) -> Iterator[str]:
+    """Yield what still waits, without what waits for a person to settle its ticket or comment."""
+    tickets, comments, files = _rows(simulation)
+    at_vendor = Q(ticket__delivery=Delivery.DELIVERED)
+    sendable = Q(comment=None) | Q(comment__delivery__in=[Delivery.QUEUED, Delivery.DELIVERED])
+    closing = tickets.filter(delivery=Delivery.DELIVERED, close_delivery=Delivery.QUEUED)
+    waiting = (tickets, comments.filter(at_vendor), files.filter(at_vendor & sendable))
+    for rows in (closing, *(rows.filter(delivery=Delivery.QUEUED) for rows in waiting)):
+        yield from map(token_of, rows)
+
+
+def _refused(simulation: Simulation) -> Iterator[str]:
     """Nothing that the simulated people say is refused by the vendors, and time is too short to give up."""
-    for model in (Ticket, Comment, Attachment):
-        for item in model._base_manager.filter(delivery=Delivery.REFUSED):
+    for rows in _rows(simulation):
+        for item in rows.filter(delivery=Delivery.REFUSED):
             yield f"{token_of(item)} ({item.delivery_error})"
 
 
@@ -95,7 +103,7 @@ def _possibly_doubled(simulation: Simulation) -> Iterator[str]:
     """Yield the tickets of which more than one POST may have arrived without a person's word."""
     told = Counter(line.split("settle ")[1].rsplit(" ", 1)[0] for line in simulation.log if "settle " in line)
     entries = [entry for entry in simulation.vendor.ledger if entry.operation == "create" and _may_have_arrived(entry)]
-    for ticket in Ticket.objects.all():
+    for ticket in simulation.tickets:
         arrived = [entry for entry in entries if ticket.description.encode() in entry.body]
         if len(arrived) > 1 + told[ticket.description]:
             yield f"{ticket.description}: {len(arrived)} POSTs may have arrived"

@@ -11,7 +11,7 @@ from typing import Any
 from django.core.exceptions import ValidationError
 from django.core.files.base import ContentFile
 from django.db import transaction
-from django.db.models import ProtectedError
+from django.db.models import ProtectedError, QuerySet
 from django.test import override_settings
 from django.utils import timezone
 
@@ -112,6 +112,10 @@ class Simulation:
         chosen()
 
     @property
+    def tickets(self) -> QuerySet[Ticket]:
+        return Ticket.objects.filter(provider=self.alias)
+
+    @property
     def moments(self) -> frozenset[str]:
         rules = self.capabilities.attachments
         return rules.moments if rules else frozenset()
@@ -139,7 +143,7 @@ class Simulation:
                 self._add_file(ticket)
 
     def comment(self) -> None:
-        ticket = self._some(Ticket.objects.filter(delivery__in=[Delivery.QUEUED, Delivery.DELIVERED]))
+        ticket = self._some(self.tickets.filter(delivery__in=[Delivery.QUEUED, Delivery.DELIVERED]))
         if ticket is None or not self.capabilities.can_comment:
             return
         # Sometimes the same words again.
@@ -156,7 +160,7 @@ class Simulation:
 
     def say_again(self) -> None:
         """Say the same thing twice, and let one of the answers be lost."""
-        ticket = self._some(Ticket.objects.filter(delivery=Delivery.DELIVERED))
+        ticket = self._some(self.tickets.filter(delivery=Delivery.DELIVERED))
         if ticket is None or not self.capabilities.can_comment:
             return
         body = f"Again {self.token()}."
@@ -167,7 +171,7 @@ class Simulation:
             self.push()
 
     def attach(self) -> None:
-        ticket = self._some(Ticket.objects.filter(delivery__in=[Delivery.QUEUED, Delivery.DELIVERED]))
+        ticket = self._some(self.tickets.filter(delivery__in=[Delivery.QUEUED, Delivery.DELIVERED]))
         if ticket is not None and self.moments & {"create", "after"}:
             self._try(lambda: self._add_file(ticket), f"a file for {ticket.description}")
 
@@ -182,24 +186,25 @@ class Simulation:
         return timezone.now() - timedelta(seconds=self.draw.choice([0, 0, 300]))
 
     def close(self) -> None:
-        ticket = self._some(Ticket.objects.filter(delivery=Delivery.DELIVERED))
+        ticket = self._some(self.tickets.filter(delivery=Delivery.DELIVERED))
         if ticket is not None:
             self._try(lambda: decisions.request_close(ticket), f"close {ticket.description}")
 
     def cancel(self) -> None:
-        model = self.draw.choice([Ticket, Comment])
-        item = self._some(model._base_manager.filter(delivery=Delivery.QUEUED))
+        comments = Comment.objects.filter(ticket__provider=self.alias)
+        rows: Any = self.draw.choice([self.tickets, comments])
+        item = self._some(rows.filter(delivery=Delivery.QUEUED))
         if item is not None:
             self._try(lambda: decisions.cancel(item), f"cancel {token_of(item)}")
 
     def delete(self) -> None:
-        ticket = self._some(Ticket.objects.filter(delivery=Delivery.QUEUED))
+        ticket = self._some(self.tickets.filter(delivery=Delivery.QUEUED))
         if ticket is not None:
             self._try(ticket.delete, f"delete {ticket.description}")
 
     def settle(self) -> None:
         """Let a person look at the vendor, when nothing is on its way any more, and say what is there."""
-        ticket = self._some(Ticket.objects.filter(delivery=Delivery.UNCERTAIN))
+        ticket = self._some(self.tickets.filter(delivery=Delivery.UNCERTAIN))
         if ticket is None or self.frozen:
             return
         self.wait(600)
@@ -215,7 +220,8 @@ class Simulation:
     def lose_entry(self) -> None:
         """Let all callbacks and entries of something queued be lost that no worker has touched."""
         self.note("entries lost")
-        OutboxEntry.objects.filter(sent_at=None, lease_token=None, attempts=0).delete()
+        entries = OutboxEntry.objects.filter(provider=self.alias, sent_at=None, lease_token=None, attempts=0)
+        entries.delete()
 
     def _try(self, action: Callable[[], Any], what: str) -> None:
         try:

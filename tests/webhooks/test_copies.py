@@ -202,11 +202,9 @@ class TestForgedFlood:
         with CaptureQueriesContext(connection) as captured:
             for _ in range(300):
                 assert deliver("ripio", {"X-Wh-Signature-256": "0" * 64}, b"forged").status_code == 401
-        seconds = sum(
-            len(query["sql"]) > 0 and query["sql"].startswith("UPDATE") for query in captured.captured_queries
-        )
-        assert seconds <= 2
-        assert len(caplog.records) <= 2
+        once_a_second = 1 + int(time.monotonic() - started)
+        assert sum(query["sql"].startswith("UPDATE") for query in captured.captured_queries) <= once_a_second
+        assert len(caplog.records) <= once_a_second
         assert not WebhookDelivery.objects.exists()
         time.sleep(1.01)
         deliver("ripio", RIPIO_HEADERS, RIPIO_BODY)

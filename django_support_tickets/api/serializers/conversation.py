@@ -60,7 +60,7 @@ class CommentSerializer(QuickSerializer[Comment]):
     def validate(self, attrs: Attrs) -> Attrs:
         """Ask the account whether it takes the files; whether it takes the comment is asked when it is stored."""
         if files := attrs.get("files"):
-            check_uploads(files, provider_for(self.context["ticket"]))
+            check_uploads(files, provider_for(self.context["ticket"]), user=self.context["request"].user)
         return attrs
 
     def create(self, validated_data: Attrs) -> Comment:
@@ -121,7 +121,8 @@ class AttachmentSerializer(QuickSerializer[Attachment]):
 
     def validate(self, attrs: Attrs) -> Attrs:
         """Ask the account whether it takes the file."""
-        check_uploads([attrs["file"]], provider_for(self.context["ticket"]), field="file")
+        provider = provider_for(self.context["ticket"])
+        check_uploads([attrs["file"]], provider, user=self.context["request"].user, field="file")
         return attrs
 
     def create(self, validated_data: Attrs) -> Attachment:

@@ -99,7 +99,7 @@ class TicketSerializer(QuickSerializer[Ticket]):
         if self.instance is None and not attrs["draft"]:
             validate_ticket(Ticket(**{name: value for name, value in attrs.items() if name not in NO_COLUMNS}))
         if files := attrs.get("files"):
-            check_uploads(files, provider)
+            check_uploads(files, provider, user=self.context["request"].user)
         return attrs
 
     def customer(self, provider: Provider) -> dict[str, str]:
