@@ -61,47 +61,32 @@ def at_once(*actions: Callable[[], Any]) -> list[BaseException]:
     return errors
 
 
-@pytest.fixture(scope="module")
-def elsewhere(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    """What came of a day of a site whose tickets are in another database than the default one."""
-    folder = str(tmp_path_factory.mktemp("elsewhere"))
+@pytest.mark.fault(4, 90, 93)
+def test_a_site_whose_tickets_are_in_another_database(tmp_path: Path) -> None:
+    """With its users and content types, on SQLite with nothing said about transactions, in a process of its own."""
     variables = {
         **{name: value for name, value in os.environ.items() if not name.startswith("TEST_")},
         "DJANGO_SETTINGS_MODULE": "tests.elsewhere_settings",
-        "ELSEWHERE_FOLDER": folder,
+        "ELSEWHERE_FOLDER": str(tmp_path),
     }
     done = subprocess.run(
         [sys.executable, "-m", "tests.elsewhere"], cwd=ROOT, env=variables, capture_output=True, text=True, timeout=120
     )
     assert done.returncode == 0, done.stderr[-3000:]
-    report: dict[str, Any] = json.loads(done.stdout)
-    return report
-
-
-class TestElsewhere:
-    def test_all_tables_are_in_the_other_database(self, elsewhere: Any) -> None:
-        assert elsewhere["tables"]["default"] == []
-        models = apps.get_app_config("support_tickets").get_models()
-        assert set(elsewhere["tables"]["support"]) == {model._meta.db_table for model in models}
-
-    @pytest.mark.fault(4)
-    def test_the_work_is_done_there(self, elsewhere: Any) -> None:
-        day = elsewhere["day"]
-        assert day["codes"] == {"sync_tickets": 0, "support_tickets_doctor": 0, "support_tickets_prune": 0}
-        assert day["delivered"] == 1
-        assert day["erased"][0] == 0
-        assert elsewhere["webhook"] == 1
-
-    @pytest.mark.fault(93)
-    def test_a_database_without_tables_is_named_by_the_doctor(self, elsewhere: Any) -> None:
-        code, output = elsewhere["doctor before"]
-        assert code == 1
-        assert "empty: OperationalError; is it there, and migrated?" in output
-
-    @pytest.mark.fault(90)
-    def test_many_writers_on_one_file_meet_no_error(self, elsewhere: Any) -> None:
-        """SQLite with nothing said about transactions: what is claimed is claimed by one statement each."""
-        assert elsewhere["pushed"] == {"times": {"1": 24}, "errors": []}
+    report = json.loads(done.stdout)
+    models = apps.get_app_config("support_tickets").get_models()
+    assert report["tables"]["default"] == []
+    assert set(report["tables"]["support"]) == {model._meta.db_table for model in models}
+    assert report["webhook"] == 1
+    day = report["day"]
+    assert day["codes"] == {"sync_tickets": 0, "support_tickets_doctor": 0, "support_tickets_prune": 0}
+    assert (day["delivered"], day["erased"][0]) == (1, 0)
+    # A database without tables is named by the doctor.
+    code, output = report["doctor before"]
+    assert code == 1
+    assert "empty: OperationalError; is it there, and migrated?" in output
+    # Many writers on one file meet no error: what is claimed is claimed by one statement each.
+    assert report["pushed"] == {"times": {"1": 24}, "errors": []}
 
 
 @pytest.mark.django_db(transaction=True)

@@ -7,8 +7,12 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
+from pytest_django.fixtures import SettingsWrapper
+
+from django_support_tickets.testing.sandbox import Sandbox
 
 ROOT = Path(__file__).resolve().parent.parent
 SNIPPETS = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.S)
@@ -48,3 +52,13 @@ class TestTenLines:
         with (project / "shop" / "settings.py").open("a") as file:
             file.write(settings + SNIPPETS[0] + SNIPPETS[2])
         assert "no issues" in run(project, "manage.py", "check")
+
+
+class TestYourOwnSite:
+    @pytest.mark.usefixtures("db")
+    def test_the_example_passes(self, support_tickets_sandbox: Sandbox, settings: SettingsWrapper) -> None:
+        (snippet,) = (text for text in SNIPPETS if "def test_" in text)
+        names: dict[str, Any] = {}
+        exec(snippet, names)  # noqa: S102 -- the README's own code
+        names["test_a_lost_answer_is_not_sent_twice"](support_tickets_sandbox, settings, None)
+        assert len(support_tickets_sandbox.ripio.tickets) == 1

@@ -90,6 +90,8 @@ class Batch:
                 self.counts.stale += 1
                 due = self._due(stored, fetched, stored.status, stored.last_change)
                 self.looked_at.append((stored.pk, (stored.synced_at, due)))
+            case Verdict.ERASED:
+                self.counts.unchanged += 1
             case Verdict.DOUBTFUL:
                 self.counts.stale += 1
                 self.looked_at.append((stored.pk, (stored.synced_at, self.now)))

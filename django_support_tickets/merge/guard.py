@@ -11,6 +11,7 @@ from django.db.models.functions import Coalesce, Greatest
 
 from django_support_tickets.merge import cleaning
 from django_support_tickets.merge.arrivals import Fetched
+from django_support_tickets.models import ERASED
 from django_support_tickets.records import ABSENT, Capabilities
 
 #: In `Ticket.digest`: the last look did not find the ticket; the second one in a row makes it missing.
@@ -23,6 +24,7 @@ class Verdict(enum.Enum):
     NEWS = "to be merged"
     SAME = "says what is stored"
     STALE = "older than what is stored"
+    ERASED = "of a ticket that was erased here: nothing of it may come back"
     DOUBTFUL = "would re-open the ticket, but its fetch started before the stored one: to be fetched again"
 
 
@@ -55,6 +57,8 @@ def judge(stored: Stored, fetched: Fetched, digest: str, capabilities: Capabilit
     The vendor's own version decides; where it is equal or unknown, the later start of the fetch does.
     """
     started = fetched.started
+    if stored.digest == ERASED:
+        return Verdict.ERASED
     if stored.missing_since is not None:
         return Verdict.NEWS if started >= stored.missing_since else Verdict.STALE
     if not _is_newer(stored, cleaning.moment(fetched.record.updated_at), started):

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from django_support_tickets.merge import MergeCounts
@@ -15,6 +15,8 @@ class PullCounts(MergeCounts):
     # Rows of list pages that were looked at, and how many of them made a ticket due.
     listed: int = 0
     hinted: int = 0
+    # Files that were copied here at once.
+    mirrored: int = 0
     # Tickets that were flagged as missing at the vendor.
     missing: int = 0
     # Tickets that would have been flagged, had they not been suspiciously many; a person must look.
@@ -28,7 +30,6 @@ class PullCounts(MergeCounts):
     halted: str = ""
     # Somebody asked it to stop.
     stopped: bool = False
-    warnings: list[str] = field(default_factory=list)
 
     @property
     def needs_a_person(self) -> bool:

@@ -7,14 +7,15 @@ from collections.abc import Collection
 from django.db import DEFAULT_DB_ALIAS
 from django.db.models import Q
 
-from django_support_tickets.models import EpochNow, ProviderState, Ticket
+from django_support_tickets.attachments.mirroring import due_files
+from django_support_tickets.models import ERASED, EpochNow, ProviderState, Ticket
 from django_support_tickets.providers import providers
 from django_support_tickets.sync.selection import database_time, living_tickets
 
 
 def hint(alias: str, remote_ids: Collection[str], *, using: str = DEFAULT_DB_ALIAS) -> int:
     """Make tickets of an account due now, whatever their schedule says; return how many there are."""
-    rows = Ticket.objects.using(using).of(alias).filter(remote_id__in=remote_ids)
+    rows = Ticket.objects.using(using).of(alias).filter(remote_id__in=remote_ids).exclude(digest=ERASED)
     return rows.update(next_poll_at=database_time(using))
 
 
@@ -29,7 +30,10 @@ def has_work(alias: str, *, using: str = DEFAULT_DB_ALIAS) -> bool:
     """Return whether a pull of this account would ask the vendor anything now."""
     if Ticket.objects.using(using).due(alias, now=database_time(using)).exists():
         return True
-    capabilities = providers[alias].capabilities
+    provider = providers[alias]
+    if provider.mirror_attachments and due_files(alias, using=using).exists():
+        return True
+    capabilities = provider.capabilities
     if not capabilities.can_list:
         return False
     states = ProviderState.objects.using(using).filter(provider=alias)

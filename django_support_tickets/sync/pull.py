@@ -11,6 +11,7 @@ from contextlib import closing
 from django.db import DEFAULT_DB_ALIAS
 from django.utils import timezone
 
+from django_support_tickets.attachments.mirroring import mirror_due
 from django_support_tickets.merge import Difference
 from django_support_tickets.models import ProviderState, SyncRun
 from django_support_tickets.models.pauses import admit, paused
@@ -109,6 +110,8 @@ def _work(run: Run, *, full: bool) -> None:
         Walking(run, fetching).walk_due()
         fetching.fetch_due()
     fetching.mark_missing()
+    if run.provider.mirror_attachments and not run.is_over:
+        run.counts.mirrored = mirror_due(run.alias, stop=lambda: run.is_done, using=run.using).stored
 
 
 def _look(run: Run, *, full: bool) -> PullCounts:

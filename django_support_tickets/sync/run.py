@@ -78,6 +78,12 @@ class Run:
         return self.counts.stopped or bool(self.counts.halted)
 
     @property
+    def is_done(self) -> bool:
+        """Renew the run lease, and return whether the run is over."""
+        self.keep_lock()
+        return self.is_over
+
+    @property
     def gives_up(self) -> bool:
         """Return whether the calls under way are no longer waited for."""
         return self._stop_seen_at is not None and time.monotonic() - self._stop_seen_at > GRACE_SECONDS

@@ -9,7 +9,7 @@ from typing import cast
 
 from django.db.models import Q, QuerySet
 
-from django_support_tickets.models import Ticket, epoch_now, moment_of
+from django_support_tickets.models import ERASED, Ticket, epoch_now, moment_of
 from django_support_tickets.records import Capabilities
 
 BATCH = 500
@@ -45,7 +45,8 @@ def database_time(using: str) -> datetime:
 def living_tickets(alias: str, capabilities: Capabilities, *, using: str) -> QuerySet[Ticket]:
     """Return the tickets of an account that are at the vendor and in which news can still come in."""
     ends = [*capabilities.final_statuses, *capabilities.settled_statuses]
-    return Ticket.objects.using(using).of(alias).filter(remote_id__isnull=False).exclude(status__in=ends)
+    rows = Ticket.objects.using(using).of(alias).filter(remote_id__isnull=False)
+    return rows.exclude(status__in=ends).exclude(digest=ERASED)
 
 
 def oldest_first(rows: QuerySet[Ticket]) -> Iterator[Due]:

@@ -15,7 +15,7 @@ from django.db.models import Q
 
 from django_support_tickets.exceptions import Refused
 from django_support_tickets.merge import NOT_FOUND, cleaning
-from django_support_tickets.models import ProviderState, Ticket, milliseconds, moment_of
+from django_support_tickets.models import ERASED, ProviderState, Ticket, milliseconds, moment_of
 from django_support_tickets.providers import providers
 from django_support_tickets.records import ABSENT, Page, TicketRecord
 from django_support_tickets.sync.fetching import Fetching
@@ -61,6 +61,7 @@ class Listed:
     remote_updated_at: datetime | None
     remote_status: str
     missing_since: datetime | None
+    digest: str
 
 
 COMPARED = tuple(Listed.__dataclass_fields__)
@@ -245,6 +246,8 @@ class Walking:
 
 def _is_news(row: Listed, record: TicketRecord) -> bool:
     """Return whether a list row says that a GET would bring something."""
+    if row.digest == ERASED:
+        return False
     if row.missing_since is not None:
         return True
     version = cleaning.moment(record.updated_at)

@@ -12,6 +12,8 @@ pytest.register_assert_rewrite("django_support_tickets.testing.contract")
 
 
 class SignWebhook(Protocol):
+    """What the fixture `sign_webhook` is: a function."""
+
     def __call__(self, alias: str, payload: Mapping[str, Any] | bytes, **signing: Any) -> tuple[dict[str, str], bytes]:
         """Return the headers and the body of a webhook; `signing` goes to the fake vendor's `sign`."""
 

@@ -21,7 +21,16 @@ from django_support_tickets.merge import (
 )
 from django_support_tickets.merge.pages import in_transaction
 from django_support_tickets.merge.writing import find_keys, insert_rows, update_rows
-from django_support_tickets.models import Attachment, Comment, Delivery, Ticket, TicketEvent, epoch_now, project_time
+from django_support_tickets.models import (
+    ERASED,
+    Attachment,
+    Comment,
+    Delivery,
+    Ticket,
+    TicketEvent,
+    epoch_now,
+    project_time,
+)
 from django_support_tickets.records import (
     ABSENT,
     AttachmentRecord,
@@ -571,6 +580,28 @@ class TestIsolation:
         assert (counts.changed, counts.comments, counts.failed) == (4, 4, 1)
         assert counts.failures == ["ticket R-2: it could not be stored (IntegrityError)"]
         assert list(Ticket.objects.exclude(status="open").values_list("remote_id", flat=True)) == ["R-2"]
+
+    @pytest.mark.fault(45)
+    def test_emoji_are_replaced_where_the_database_takes_three_bytes(self, ticket):
+        full = record(
+            status=Status.OPEN, tags=("a\N{PARTY POPPER}",), raw={"a": ["\N{PARTY POPPER}"], "n": 1},
+            comments=(CommentRecord(remote_id="c1", body="Yes \N{PARTY POPPER} \u20ac"),),
+        )  # fmt: skip
+        plain = cleaning.in_three_bytes(full)
+        bad = "\N{REPLACEMENT CHARACTER}"
+        assert plain.comments[0].body == f"Yes {bad} \u20ac" and list(plain.tags) == [f"a{bad}"]
+        assert plain.raw == {"a": [bad], "n": 1} and plain.status is Status.OPEN and plain.reference is ABSENT
+        ticket()
+        assert take(full).failed == 0
+        assert Comment.objects.get().body in ("Yes \N{PARTY POPPER} \u20ac", f"Yes {bad} \u20ac")
+
+    @pytest.mark.fault(89)
+    def test_nothing_comes_back_of_an_erased_ticket(self, ticket):
+        ticket(origin=Ticket.Origin.VENDOR, digest=ERASED, status="closed", subject="", next_poll_at=None)
+        counts = take(record(status=Status.OPEN, subject="Theirs", comments=(CommentRecord(body="x"),)))
+        stored = Ticket.objects.get()
+        assert (stored.status, stored.subject, stored.next_poll_at, stored.raw) == ("closed", "", None, None)
+        assert not Comment.objects.exists() and counts.changed == 0
 
     @pytest.mark.fault(91)
     def test_a_transaction_that_the_database_undoes_is_started_over(self, transactional_db):

@@ -206,3 +206,15 @@ def test_a_list_that_is_cut_or_empty_flags_nothing(raised, sandbox, alias):
         assert counts.missing == 0, fault
         vendor.clear_failures()
     assert Ticket.objects.get().missing_since is None
+
+
+def test_files_are_copied_at_once_where_the_account_says_so(accounts, raised, sandbox):
+    accounts(mirror_attachments=True)
+    ticket = raised("verifik")
+    file = sandbox.verifik.add_file("log.txt", b"It broke.")
+    sandbox.verifik.reply(ticket.remote_id, "See the log.", attachments=[file])
+    due_again()
+    counts = pull("verifik")
+    assert (counts.attachments, counts.mirrored) == (1, 1)
+    stored = ticket.attachments.get()
+    assert (stored.state, stored.name, stored.file.read()) == ("stored", "log.txt", b"It broke.")

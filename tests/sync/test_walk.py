@@ -94,6 +94,13 @@ class TestHints:
         assert pull("desk").hinted == 1
         assert desk.asked == ["other"]
 
+    @pytest.mark.fault(89)
+    def test_an_erased_ticket_is_left_alone(self, desk, known):
+        known("R-1", digest="erased", status="closed", remote_status="", next_poll_at=None)
+        desk.pages = pages([row("R-1", updated_at=T0 + timedelta(days=1))])
+        counts = pull("desk", full=True)
+        assert (counts.listed, counts.hinted, counts.unknown, desk.asked) == (1, 0, 0, [])
+
     def test_hourly_by_default(self, desk):
         desk.pages = pages([])
         pull("desk")

@@ -165,6 +165,7 @@ def _parts(pulled: Any) -> tuple[tuple[str, int], ...]:
         ("changed", pulled.changed),
         ("new comments", pulled.comments),
         ("new files", pulled.attachments),
+        ("files copied", pulled.mirrored),
         ("listed", pulled.listed),
         ("unknown", pulled.unknown),
         ("imported", pulled.imported),
