@@ -4,6 +4,7 @@ import ast
 import logging
 import re
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -26,10 +27,10 @@ EVENT = re.compile(r"[a-z]+\.[a-z_]+")
 FIELDS = {"event", "account", "operation", "key", "request_id", "duration"}
 
 
-def modules() -> Iterator[tuple[Path, ast.Module]]:
-    for path in sorted(PACKAGE.rglob("*.py")):
-        if "testing" not in path.parts and "migrations" not in path.parts:
-            yield path, ast.parse(path.read_text())
+@cache
+def modules() -> list[tuple[Path, ast.Module]]:
+    paths = (path for path in sorted(PACKAGE.rglob("*.py")) if not {"testing", "migrations"} & set(path.parts))
+    return [(path, ast.parse(path.read_text())) for path in paths]
 
 
 def logging_calls() -> Iterator[tuple[str, ast.Call]]:

@@ -41,7 +41,8 @@ def push(
     everything runs in the calling thread. Raise InvalidProvider for an alias that cannot be used.
     """
     refuse_inside_transaction()
-    connections[using].close_if_unusable_or_obsolete()
+    if not connections[using].in_atomic_block:  # of a test case
+        connections[using].close_if_unusable_or_obsolete()
     counts = PushCounts()
     with providers[alias] as provider:
         crew = Crew(workers, lambda claim: _work(claim, provider, counts))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import logging
 import os
 import random
 import signal
@@ -199,6 +200,7 @@ def torment(database: str, files: str, *, kills: int, seed: int) -> int:
         os.environ["SUPPORT_TICKETS_TEST_FILES"] = files
         os.environ["DJANGO_SETTINGS_MODULE"] = "tests.outbox.site"
         django.setup()
+        logging.disable(logging.CRITICAL)
         from django.core.management import call_command
 
         call_command("migrate", run_syncdb=True, verbosity=0)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import logging
 import os
 import signal
 import sys
@@ -50,6 +51,7 @@ def main() -> None:
     """Obey until the input ends."""
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "tests.outbox.site")
     django.setup()
+    logging.disable(logging.CRITICAL)
     # What a worker would import at its first push, once for all of them.
     for name in ("outbox.push", "providers.ankra", "providers.moov", "providers.ripio", "providers.verifik"):
         importlib.import_module(f"django_support_tickets.{name}")
