@@ -16,7 +16,7 @@ class Settings:
     PROVIDERS: Mapping[str, Mapping[str, Any]] = {
         "local": {"BACKEND": "django_support_tickets.providers.local.LocalProvider"}
     }
-    # Who is asked to work after a commit: "none", "inline" or the dotted path of a function (alias, ticket pk).
+    # Who is asked to work after a commit: "none", "inline" or the dotted path of a function (alias, ticket_id, using).
     DISPATCHER: str = "none"
     # user -> QuerySet[Ticket], or its dotted path. None: staff with the view permission all, others their own.
     TICKET_SCOPE: str | Callable[..., Any] | None = None

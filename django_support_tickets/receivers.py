@@ -6,6 +6,7 @@ from django.db.models import Model, ProtectedError, QuerySet
 from django.db.models.signals import post_save, pre_delete, pre_save
 from django.utils.translation import gettext as _
 
+from django_support_tickets.attachments import cleanup
 from django_support_tickets.dispatch import wake
 from django_support_tickets.models import Attachment, Comment, Delivery, Submission, Ticket, TicketEvent
 from django_support_tickets.outbox.flight import is_in_flight, ticket_id_of
@@ -22,6 +23,7 @@ def connect() -> None:
         post_save.connect(queue_submission, sender=model, dispatch_uid=f"{name}.queue")
         pre_delete.connect(refuse_delete_in_flight, sender=model, dispatch_uid=f"{name}.delete")
     post_save.connect(wake_after_decision, sender=TicketEvent, dispatch_uid="support_tickets.TicketEvent.wake")
+    cleanup.connect()
 
 
 def prepare_submission(instance: Submission, raw: bool, update_fields: frozenset[str] | None, **kwargs: Any) -> None:

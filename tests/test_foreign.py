@@ -280,6 +280,7 @@ class TestRedirects:
             "http://localhost:1/",
             "file:///etc/passwd",
             "https://evil.net/",
+            "https://[::1/",
             "",
         ],
     )

@@ -46,10 +46,7 @@ class Result:
         """Return whether there is anything to say."""
         pushed, pulled = self.pushed, self.pulled
         sent = pushed is not None and any(getattr(pushed, name) for name in COUNTED)
-        came = pulled is not None and (
-            pulled.fetched or pulled.failed or pulled.halted or pulled.listed or pulled.mirrored
-        )
-        return bool(sent or came)
+        return sent or (pulled is not None and not pulled.is_quiet)
 
     def as_dict(self) -> dict[str, Any]:
         """Return the result as JSON takes it."""

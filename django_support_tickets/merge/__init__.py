@@ -7,7 +7,7 @@ from django_support_tickets.merge.guard import NOT_FOUND
 from django_support_tickets.merge.imports import import_tickets
 from django_support_tickets.merge.pages import in_transaction, merge, preview
 from django_support_tickets.merge.schedule import backoff, intervals, next_poll, rarest_poll
-from django_support_tickets.merge.writing import update_rows
+from django_support_tickets.merge.writing import begin_writing, update_rows
 
 __all__ = [
     "NOT_FOUND",
@@ -15,6 +15,7 @@ __all__ = [
     "Fetched",
     "MergeCounts",
     "backoff",
+    "begin_writing",
     "import_tickets",
     "in_transaction",
     "intervals",

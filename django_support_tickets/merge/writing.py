@@ -145,7 +145,7 @@ def _record_set(fields: Sequence[Any], using: str) -> str:
     # Of a primary key: the type of what refers to it, since its own is that of a sequence.
     types = [field.rel_db_type if field.primary_key else field.db_type for field in fields]
     columns = ", ".join(f"v{number} {db_type(connections[using])}" for number, db_type in enumerate(types))
-    return f"json_to_recordset(%s) AS v({columns})"
+    return f"json_to_recordset(%s::json) AS v({columns})"
 
 
 def _columns(fields: Sequence[Any], using: str) -> list[str]:

@@ -103,7 +103,7 @@ def _unannounced(alias: str, *, using: str) -> list[QuerySet[Ticket, int]]:
 
 def _filter_text(item: Submission, *names: str) -> None:
     for name in names:
-        text = clean_text(getattr(item, name))
+        text = clean_text(str(getattr(item, name) or ""))
         for path in settings.OUTGOING_FILTERS:
             text = import_string(path)(text)
         setattr(item, name, text)

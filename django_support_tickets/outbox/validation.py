@@ -67,14 +67,14 @@ def _check_columns(ticket: Ticket, errors: Errors) -> None:
 
 def _check_required(ticket: Ticket, capabilities: Capabilities, errors: Errors) -> None:
     for name in sorted(capabilities.required_fields | {"subject"}):
-        if name not in errors and not str(getattr(ticket, name)).strip():
+        if name not in errors and not str(getattr(ticket, name) or "").strip():
             errors[name] = [ValidationError(_("This account's vendor needs it."), code="required")]
 
 
 def _check_lengths(ticket: Ticket, capabilities: Capabilities, errors: Errors) -> None:
     limits = {"subject": capabilities.subject_max, "description": capabilities.description_max}
     for name, limit in limits.items():
-        length = len(getattr(ticket, name))
+        length = len(getattr(ticket, name) or "")
         if name not in errors and limit is not None and length > limit:
             errors[name] = [ValidationError(_too_long(limit, length), code="max_length")]
 

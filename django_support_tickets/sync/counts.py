@@ -32,10 +32,16 @@ class PullCounts(MergeCounts):
     stopped: bool = False
 
     @property
+    def is_quiet(self) -> bool:
+        """Return whether there was no news and no trouble."""
+        news = self.changed + self.imported + self.found_again + self.missing + self.mirrored
+        return not (news or self.failed or self.braked or self.halted or self.stopped)
+
+    @property
     def needs_a_person(self) -> bool:
         """Return whether nothing but a person moves this account on."""
         return self.denied or self.braked > 0
 
     def as_dict(self) -> dict[str, Any]:
         """Return the counts as JSON takes them."""
-        return asdict(self)
+        return {**asdict(self), "quiet": self.is_quiet}

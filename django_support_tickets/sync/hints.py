@@ -9,6 +9,7 @@ from django.db.models import Q
 
 from django_support_tickets.attachments.mirroring import due_files
 from django_support_tickets.models import ERASED, EpochNow, ProviderState, Ticket
+from django_support_tickets.models.pauses import paused
 from django_support_tickets.providers import providers
 from django_support_tickets.sync.selection import database_time, living_tickets
 
@@ -27,7 +28,9 @@ def hint_all(alias: str, *, using: str = DEFAULT_DB_ALIAS) -> int:
 
 
 def has_work(alias: str, *, using: str = DEFAULT_DB_ALIAS) -> bool:
-    """Return whether a pull of this account would ask the vendor anything now."""
+    """Return whether a pull of this account would ask the vendor anything now; not while the account is paused."""
+    if paused(alias, using=using):
+        return False
     if Ticket.objects.using(using).due(alias, now=database_time(using)).exists():
         return True
     provider = providers[alias]

@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
-from django.db import transaction
-
-from django_support_tickets.merge import NOT_FOUND
+from django_support_tickets.merge import NOT_FOUND, begin_writing, in_transaction
 from django_support_tickets.models import Ticket, TicketEvent
 from django_support_tickets.signals import ticket_missing
 
@@ -24,17 +22,22 @@ def is_braked(missing: int, *, of: int) -> bool:
 
 def mark_missing(pks: Sequence[int], *, now: datetime, using: str) -> int:
     """Flag tickets as missing, with an event and a signal each; return how many. Nothing is ever deleted."""
-    with transaction.atomic(using=using):
-        rows = Ticket.objects.using(using).select_for_update().filter(pk__in=pks, digest=NOT_FOUND, missing_since=None)
-        tickets = list(rows.order_by("pk").defer("raw"))
-        Ticket.objects.using(using).filter(pk__in=[ticket.pk for ticket in tickets]).update(
-            missing_since=now, updated_at=now
-        )
-        TicketEvent.objects.using(using).bulk_create(
-            TicketEvent(ticket=ticket, kind=TicketEvent.Kind.MISSING, source=TicketEvent.Source.PULL, at=now)
-            for ticket in tickets
-        )
+    tickets = in_transaction(lambda: _mark(pks, now=now, using=using), using=using)
     for ticket in tickets:
         ticket.missing_since = now
         ticket_missing.send_robust(Ticket, ticket=ticket, missing=True)
     return len(tickets)
+
+
+def _mark(pks: Sequence[int], *, now: datetime, using: str) -> list[Ticket]:
+    begin_writing(Ticket, using=using)
+    # Whoever has found one of them in the meantime has written another digest.
+    rows = Ticket.objects.using(using).select_for_update().filter(pk__in=pks, digest=NOT_FOUND, missing_since=None)
+    tickets = list(rows.order_by("pk").defer("raw"))
+    found = Ticket.objects.using(using).filter(pk__in=[ticket.pk for ticket in tickets])
+    found.update(missing_since=now, updated_at=now)
+    TicketEvent.objects.using(using).bulk_create(
+        TicketEvent(ticket=ticket, kind=TicketEvent.Kind.MISSING, source=TicketEvent.Source.PULL, at=now)
+        for ticket in tickets
+    )
+    return tickets

@@ -156,7 +156,7 @@ class ForeignFiles:
             if response.status not in REDIRECTS:
                 return _good(response, errors)
             stack.close()
-            url = urljoin(url, response.headers.get("Location") or errors.refuse("a redirect leads nowhere"))
+            url = _next_url(url, response.headers.get("Location", "")) or errors.refuse("a redirect leads nowhere")
         errors.refuse("it is redirected too often")
 
     def _target(self, url: str, errors: Errors) -> SplitResult:
@@ -261,6 +261,13 @@ class _SecurePool(HTTPSConnectionPool):
 
 def _origin(parts: SplitResult) -> tuple[str, str | None, int | None]:
     return parts.scheme, parts.hostname, parts.port or PORTS.get(parts.scheme)
+
+
+def _next_url(url: str, location: str) -> str:
+    try:
+        return urljoin(url, location) if location else ""
+    except ValueError:
+        return ""
 
 
 def _request(

@@ -25,7 +25,7 @@ class ShortTicketSerializer(TicketSerializer):
     age = serializers.SerializerMethodField()
 
     class Meta(TicketSerializer.Meta):
-        fields = ("key", "provider", "subject", "delivery_text", "age", "draft")
+        fields = ("key", "provider", "subject", "delivery_text", "age")
 
     def get_age(self, ticket: Ticket) -> int:
         return (ticket.updated_at - ticket.created_at).days

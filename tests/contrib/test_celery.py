@@ -14,7 +14,11 @@ from django_support_tickets.webhooks import accept
 
 celery = pytest.importorskip("celery")
 
-pytestmark = pytest.mark.django_db(transaction=True)
+# The threads of a push have connections that Django does not close where SQLite is in memory.
+pytestmark = [
+    pytest.mark.django_db(transaction=True),
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+]
 
 WAKE = "django_support_tickets.contrib.celery.wake"
 Messages = Callable[[], list[tuple[str, tuple[Any, ...], bool]]]

@@ -23,8 +23,12 @@ from django_support_tickets.records import Capabilities, Status, TicketDraft, Ti
 from django_support_tickets.signals import ticket_changed
 from django_support_tickets.sync.lock import RunLock
 
-# Threads of a push or pull have connections of their own, which see what is committed only.
-pytestmark = pytest.mark.django_db(transaction=True)
+# Threads of a push have connections of their own, which see what is committed only, and which Django does not close
+# where SQLite is in memory.
+pytestmark = [
+    pytest.mark.django_db(transaction=True),
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+]
 
 
 class Desk(Provider):

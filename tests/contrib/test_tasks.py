@@ -14,7 +14,11 @@ try:
 except ImportError:  # Django 5.2
     framework = pytest.importorskip("django_tasks")  # type: ignore[assignment]
 
-pytestmark = pytest.mark.django_db(transaction=True)
+# The threads of a push have connections that Django does not close where SQLite is in memory.
+pytestmark = [
+    pytest.mark.django_db(transaction=True),
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+]
 
 WAKE = "django_support_tickets.contrib.tasks.wake"
 

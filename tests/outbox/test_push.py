@@ -202,3 +202,12 @@ class TestCrew:
 
 def workers() -> int:
     return sum(thread.name.startswith("push-") for thread in threading.enumerate())
+
+
+class TestMissingText:
+    @pytest.mark.parametrize("subject", [None, ""])
+    def test_no_subject_at_all_is_named(self, subject: str | None) -> None:
+        with pytest.raises(ValidationError) as caught:
+            Ticket.objects.create(subject=subject, description=None)
+        assert list(caught.value.error_dict) == ["subject"]
+        assert not Ticket.objects.exists()

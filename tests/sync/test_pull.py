@@ -409,6 +409,21 @@ class TestStopping:
         assert Ticket.objects.get().next_poll_at <= timezone.now()
 
 
+class TestRuns:
+    def test_quiet_runs_of_an_hour_are_kept_as_one(self, desk, ticket):
+        ticket()
+        desk.tickets["R-1"] = record()
+        pull("desk")
+        for _ in range(3):
+            hint("desk", ["R-1"])
+            pull("desk")
+        runs = list(SyncRun.objects.order_by("pk"))
+        assert [run.counts["changed"] for run in runs] == [1, 0]
+        SyncRun.objects.update(started_at=timezone.now() - timedelta(hours=2))
+        pull("desk")
+        assert SyncRun.objects.count() == 3
+
+
 class TestFullAndHints:
     def test_full_looks_at_everything_that_is_not_settled(self, desk, ticket):
         later = timezone.now() + timedelta(days=1)
@@ -437,6 +452,8 @@ class TestFullAndHints:
         assert not has_work("desk")
         ProviderState.objects.update(next_walk_at=EpochNow() - 1)
         assert has_work("desk")
+        ProviderState.objects.filter(scope="").update(paused_until=EpochNow() + 1000)
+        assert not has_work("desk")
 
 
 class TestDryRun:

@@ -10,7 +10,7 @@ from django.utils import timezone
 
 from django_support_tickets.exceptions import Busy, NotSent, Refused
 from django_support_tickets.merge import NOT_FOUND
-from django_support_tickets.models import EpochNow, OutboxEntry, ProviderState, Ticket, epoch_now, project_time
+from django_support_tickets.models import EpochNow, OutboxEntry, ProviderState, SyncRun, Ticket, epoch_now, project_time
 from django_support_tickets.records import Capabilities, CommentRecord, Page, Status, TicketRecord
 from django_support_tickets.sync import pull
 
@@ -118,6 +118,7 @@ class TestHints:
                 known(f"R-{number}")
             desk.pages = pages([row(f"R-{number}", updated_at=T0) for number in range(size)])
             ProviderState.objects.all().delete()
+            SyncRun.objects.all().delete()
             with CaptureQueriesContext(connection) as queries:
                 pull("desk")
             counted.append(len(queries))

@@ -96,7 +96,7 @@ class TicketSerializer(QuickSerializer[Ticket]):
             raise serializers.ValidationError({"provider": [_("There is no such account.")]}, code="unknown")
         self._refuse_leaving_files(alias)
         attrs.update(self.customer(provider))
-        if self.instance is None and not attrs["draft"]:
+        if self.instance is None and not attrs.get("draft"):
             validate_ticket(Ticket(**{name: value for name, value in attrs.items() if name not in NO_COLUMNS}))
         if files := attrs.get("files"):
             check_uploads(files, provider, user=self.context["request"].user)
@@ -117,7 +117,7 @@ class TicketSerializer(QuickSerializer[Ticket]):
     def create(self, validated_data: Attrs) -> Ticket:
         """Store the ticket with its files, queued or as a draft."""
         files = validated_data.pop("files", [])
-        delivery = Delivery.DRAFT if validated_data.pop("draft") else Delivery.QUEUED
+        delivery = Delivery.DRAFT if validated_data.pop("draft", False) else Delivery.QUEUED
         user = self.context["request"].user
         validated_data.setdefault("requester", user)
         return raise_ticket({**validated_data, "delivery": delivery}, files, user=user)
