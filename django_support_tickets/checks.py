@@ -167,7 +167,8 @@ def _check_provider(alias: str) -> Iterator[CheckMessage]:
     try:
         providers[alias]
     except InvalidProvider as error:
-        yield Error(str(error), hint=hint, id="support_tickets.E003")
+        complaint = str(error).removeprefix(f"Provider {alias!r}: ")
+        yield Error(str(error), hint=f"{hint} What is wrong: {complaint}", id="support_tickets.E003")
     except Exception as error:  # of a class of the project's own; its text may quote an option
         complaint = f"building it raised {type(error).__name__}"
         yield Error(f"Provider {alias!r}: {complaint}.", hint=hint, id="support_tickets.E003")
@@ -274,7 +275,8 @@ def _warnings_of(alias: str) -> Iterable[CheckMessage]:
                 id="support_tickets.W104",
             )
         )
-    if any("@" in str(address) for address in (options.get("proxies") or {}).values()):
+    proxies = options.get("proxies")
+    if isinstance(proxies, Mapping) and any("@" in str(address) for address in proxies.values()):
         messages.append(
             CheckWarning(
                 f"Provider {alias!r}: the address of a proxy holds a password, which error reports of Django show.",

@@ -31,8 +31,11 @@ def prepare_submission(instance: Submission, raw: bool, update_fields: frozenset
     if not raw:
         if instance.is_being_submitted(update_fields):
             prepare(instance)
-    elif instance.delivery == Delivery.QUEUED:
+        return
+    if instance.delivery == Delivery.QUEUED:
         instance.delivery = Delivery.DRAFT
+    if isinstance(instance, Ticket) and instance.close_delivery == Delivery.QUEUED:
+        instance.close_delivery = ""
 
 
 def queue_submission(

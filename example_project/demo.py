@@ -33,6 +33,7 @@ def main() -> None:
 
         story.tell(sandbox, Fault, PNG)
         if serving:
+            sandbox.ripio.auto_register_after = 5.0
             serve()
 
 

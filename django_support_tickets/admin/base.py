@@ -13,11 +13,13 @@ from django.urls import reverse
 
 from django_support_tickets.admin.scope import scope_of
 from django_support_tickets.exceptions import InvalidProvider
-from django_support_tickets.models import Ticket
+from django_support_tickets.models import Ticket, TicketEvent
 from django_support_tickets.providers import providers
 from django_support_tickets.records import Capabilities
 
 View = Callable[..., Any]
+#: What events say of where a decision was made.
+SOURCE = TicketEvent.Source.ADMIN
 
 
 def capabilities_of(alias: str) -> Capabilities | None:

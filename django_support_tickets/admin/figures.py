@@ -65,6 +65,7 @@ AGES = (
     ("3d", timedelta(days=3)),
 )
 LONGER = "longer"
+LAG = ExpressionWrapper(F("delivered_at") - F("submitted_at"), output_field=DurationField())
 
 
 @dataclass(slots=True)
@@ -133,32 +134,28 @@ def _health(figures: Figures, alias: str) -> Health:
 
 def _count_tickets(figures: Figures, tickets: QuerySet[Ticket]) -> None:
     """Read the window once: by account, day, state and lag."""
-    lag = ExpressionWrapper(F("delivered_at") - F("submitted_at"), output_field=DurationField())
-    bounds = [When(lag__lte=Value(bound), then=Value(name)) for name, bound in LAGS]
-    is_timed = Q(delivered_at__isnull=False, submitted_at__isnull=False)
     first = datetime.combine(figures.days[0], datetime.min.time(), tzinfo=UTC if django_settings.USE_TZ else None)
-    rows = (
-        tickets.filter(created_at__gte=first)
-        .exclude(delivery=Delivery.DRAFT)
-        .order_by()
-        .annotate(lag=lag)
-        .values(
-            "provider",
-            day=TruncDate("created_at", tzinfo=UTC),
-            state=Case(When(delivery=Delivery.DELIVERED, then=F("status")), default=F("delivery")),
-            bucket=Case(
-                When(~is_timed, then=Value("")), *bounds, default=Value(LONGER), output_field=CharField(max_length=8)
-            ),
-        )
-        .annotate(number=Count("pk"))
+    window = tickets.filter(created_at__gte=first).exclude(delivery=Delivery.DRAFT).order_by()
+    groups = window.annotate(lag=LAG).values(
+        "provider",
+        day=TruncDate("created_at", tzinfo=UTC),
+        state=Case(When(delivery=Delivery.DELIVERED, then=F("status")), default=F("delivery")),
+        bucket=_lag_bucket(),
     )
-    for row in rows.values_list("provider", "day", "state", "bucket", "number"):
-        alias, day, state, bucket, number = row
+    counted = groups.annotate(number=Count("pk")).values_list("provider", "day", "state", "bucket", "number")
+    for alias, day, state, bucket, number in counted:
         _add(figures.per_day, (day, state), number)
         if bucket:
             _add(figures.lags, (alias, bucket), number)
         if state == Delivery.REFUSED:
             _health(figures, alias).refused += number
+
+
+def _lag_bucket() -> Case:
+    """Return the bucket of LAGS, "" for a ticket that was not both submitted and registered."""
+    untimed = Q(delivered_at=None) | Q(submitted_at=None)
+    bounds = [When(lag__lte=Value(bound), then=Value(name)) for name, bound in LAGS]
+    return Case(When(untimed, then=Value("")), *bounds, default=Value(LONGER), output_field=CharField(max_length=8))
 
 
 def _count_backlog(figures: Figures, entries: QuerySet[Any]) -> None:

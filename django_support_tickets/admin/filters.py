@@ -6,11 +6,11 @@ from typing import Any
 
 from django.contrib import admin
 from django.contrib.admin import ModelAdmin
-from django.db.models import Q, QuerySet
+from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 
-from django_support_tickets.models import Attachment, Comment, Delivery, Ticket
+from django_support_tickets.models import Attachment, Comment, Delivery
 from django_support_tickets.providers import providers
 from django_support_tickets.records import Status
 
@@ -69,7 +69,7 @@ class AttentionFilter(admin.SimpleListFilter):
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
         match self.value():
             case "person":
-                return queryset.filter(needs_a_person(queryset.db))
+                return needing_a_person(queryset)
             case "us":
                 return queryset.filter(status=Status.WAITING, delivery=Delivery.DELIVERED)
             case "missing":
@@ -77,10 +77,10 @@ class AttentionFilter(admin.SimpleListFilter):
         return queryset
 
 
-def needs_a_person(using: str) -> Q:
-    """Return the condition for tickets that nothing but a decision moves on: their own, or of a comment or file."""
-    condition = Q(pk__in=Ticket.objects.using(using).needing_a_person().values("pk"))
+def needing_a_person(tickets: QuerySet[Any]) -> QuerySet[Any]:
+    """Return the tickets that nothing but a decision moves on: about themselves, or about a comment or file."""
+    found: QuerySet[Any] = tickets.needing_a_person()  # type: ignore[attr-defined]
     for model in (Comment, Attachment):
-        stuck = model._default_manager.using(using).filter(delivery=Delivery.UNCERTAIN)
-        condition |= Q(pk__in=stuck.values("ticket"))
-    return condition
+        stuck = model._default_manager.using(tickets.db).filter(delivery=Delivery.UNCERTAIN)
+        found |= tickets.filter(pk__in=stuck.values("ticket"))
+    return found

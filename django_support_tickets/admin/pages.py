@@ -18,9 +18,9 @@ from django.utils.translation import gettext as _
 from django_support_tickets.admin.acting import ActingAdmin
 from django_support_tickets.admin.badges import ticket_badges
 from django_support_tickets.admin.base import capabilities_of, outside_transactions
-from django_support_tickets.admin.forms import ReplyForm
 from django_support_tickets.admin.outlook import Sending, item_name, outlook
 from django_support_tickets.admin.raising import RaisingAdmin
+from django_support_tickets.admin.replies import ReplyForm
 from django_support_tickets.admin.timeline import SHOWN, timeline_of
 from django_support_tickets.admin.wording import explain, sending
 from django_support_tickets.admin.work import fetch_file
@@ -53,7 +53,8 @@ class PageAdmin(RaisingAdmin, ActingAdmin):
         if is_editable and self.has_change_permission(request, ticket):
             return self.draft_view(request, ticket)
         if is_post:
-            self.say(request, _("It was submitted before; nothing was changed."), messages.WARNING)
+            text = _("Nothing was changed: the ticket was submitted before, or its account cannot be used.")
+            self.say(request, text, messages.WARNING)
             return self.back_to(ticket)
         return self.ticket_page(request, ticket)
 
@@ -170,12 +171,20 @@ class PageAdmin(RaisingAdmin, ActingAdmin):
             outbox=list(_outbox_facts(sending_)),
             webhooks=self._webhooks(ticket),
             raw=json.dumps(ticket.raw, indent=2, ensure_ascii=False) if ticket.raw else "",
-            may_download=self.has_download_permission(request),
-            may_fetch=self.has_sync_permission(request) and self.has_download_permission(request),
-            may_settle=self.has_settle_permission(request),
-            may_change=self.has_change_permission(request, ticket),
+            **self._rights(request),
         )
         return TemplateResponse(request, "admin/support_tickets/ticket/page.html", context)
+
+    def _rights(self, request: HttpRequest) -> dict[str, bool]:
+        may_download = self.has_download_permission(request)
+        return {
+            "may_download": may_download,
+            "may_fetch": may_download and self.has_sync_permission(request),
+            "may_settle": self.has_settle_permission(request),
+            "may_change": self.has_change_permission(request),
+            "may_reply": self.has_reply_permission(request),
+            "may_attach": self.has_attach_permission(request),
+        }
 
     def _why_no_reply(self, request: HttpRequest, ticket: Ticket, capabilities: Capabilities | None) -> str:
         if capabilities is None:

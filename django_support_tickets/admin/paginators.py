@@ -41,4 +41,4 @@ def estimated_rows(rows: QuerySet[Any]) -> int:
     with connection.cursor() as cursor:
         cursor.execute(sql, [rows.model._meta.db_table])
         found = cursor.fetchone()
-    return int(found[0] or 0) if found else 0
+    return max(int(found[0] or 0), 0) if found else 0

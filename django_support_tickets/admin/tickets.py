@@ -20,14 +20,16 @@ from django.utils.timesince import timesince
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from django_support_tickets.admin.acting import ACTIONS
 from django_support_tickets.admin.badges import ticket_badges
 from django_support_tickets.admin.dashboard import DashboardAdmin
+from django_support_tickets.admin.deciding import DecidingAdmin
 from django_support_tickets.admin.export import csv_response
 from django_support_tickets.admin.filters import AccountFilter, AttentionFilter, DeliveryFilter, StatusFilter
+from django_support_tickets.admin.offers import ACTIONS
 from django_support_tickets.admin.pages import PageAdmin
 from django_support_tickets.admin.paginators import EstimatingPaginator
 from django_support_tickets.admin.searching import search_tickets
+from django_support_tickets.admin.selecting import SelectingAdmin
 from django_support_tickets.admin.wording import exactly
 from django_support_tickets.models import OutboxEntry, Ticket
 
@@ -43,7 +45,7 @@ class TicketList(ChangeList):
 
 
 @admin.register(Ticket)
-class TicketAdmin(DashboardAdmin, PageAdmin):
+class TicketAdmin(DashboardAdmin, DecidingAdmin, SelectingAdmin, PageAdmin):
     """Raise tickets at vendors, follow and answer them, and move on what is stuck."""
 
     list_display = ("what", "state", "provider", "reference", "age", "last_answer", "requester")
@@ -86,6 +88,7 @@ class TicketAdmin(DashboardAdmin, PageAdmin):
             ("<int:pk>/settle/", self.settle_view, "settle"),
             ("<int:pk>/settle/<str:kind>/<uuid:key>/", self.settle_view, "settle_item"),
             ("<int:pk>/cancel/<str:kind>/<uuid:key>/", self.cancel_item_view, "cancel_item"),
+            ("<int:pk>/submit/<str:kind>/<uuid:key>/", self.submit_item_view, "submit_item"),
             ("<int:pk>/files/<uuid:key>/", self.file_view, "file"),
             ("<int:pk>/files/<uuid:key>/fetch/", self.fetch_file_view, "fetch_file"),
         ]

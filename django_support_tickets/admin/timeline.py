@@ -33,6 +33,12 @@ SHOWN = 200
 Kind = TicketEvent.Kind
 #: What the comment or file itself shows.
 REDUNDANT = (Kind.COMMENTED, Kind.ATTACHED)
+DECISIONS: dict[str, str] = {
+    Delivery.UNCERTAIN: "settle",
+    Delivery.QUEUED: "cancel",
+    Delivery.DRAFT: "submit",
+    Delivery.REFUSED: "submit",
+}
 #: What is shown otherwise, or means nothing to people.
 UNSAID = frozenset({"reason", "key", "item", "comments", "attachments"})
 #: Of these, only what concerns the whole ticket.
@@ -74,7 +80,7 @@ class Entry:
     problem: Explanation | None = None
     files: list[FileLine] = field(default_factory=list)
     item: Submission | None = None
-    #: What a person can decide about the item: "settle", "cancel" or "".
+    #: What a person can decide about the item, see `decision_about`.
     decision: str = ""
     #: The key of another ticket that this leads to.
     other: str = ""
@@ -177,8 +183,8 @@ def _unless_delivered(item: Submission) -> SafeString | str:
 
 
 def decision_about(item: Submission) -> str:
-    """Return what a person can decide about a comment or file: "settle", "cancel" or ""."""
-    return {Delivery.UNCERTAIN: "settle", Delivery.QUEUED: "cancel"}.get(Delivery(item.delivery), "")
+    """Return what a person can decide about a comment or file of ours: "settle", "cancel", "submit" or ""."""
+    return DECISIONS.get(item.delivery, "")
 
 
 def _is_news(event: TicketEvent) -> bool:

@@ -45,8 +45,9 @@ MEANINGS: dict[str, Any] = {
     ),
 }
 GIVEN_UP = "Given up after 72 hours: "
+# "cause: words [code] (request id)", as push writes it, and "cause (status 401, code 1)", as pull does.
 DESCRIPTION = re.compile(
-    r"(?P<cause>.*?)(?:: (?P<words>.*?))?(?: \[(?P<code>[^\[\]]*)\])?(?: \(request (?P<request>[^()]*)\))?", re.DOTALL
+    r"(?P<cause>.*?)(?:: (?P<words>.*?))?(?: \[(?P<code>[^\[\]]*)\])?(?: \((?P<facts>[^()]*)\))?", re.DOTALL
 )
 
 
@@ -71,15 +72,15 @@ def explain(error: str) -> Explanation | None:
     prefix = ""
     if text.startswith(GIVEN_UP):
         prefix, text = _("It was tried for 72 hours without success.") + " ", text.removeprefix(GIVEN_UP)
-    meaning = next((str(meaning) for start, meaning in MEANINGS.items() if text.startswith(start)), "")
-    if not meaning:
-        return Explanation(prefix + text[:1].upper() + text[1:])
-    parts = DESCRIPTION.fullmatch(text)
-    found = {name: value or "" for name, value in parts.groupdict().items()} if parts else {}
-    code, request = found.get("code", ""), found.get("request", "")
-    reference = [_("code %(code)s") % {"code": code}] if code else []
-    reference += [_("request %(id)s") % {"id": request}] if request else []
-    return Explanation(prefix + meaning, found.get("words", ""), ", ".join(reference))
+    # What a pull writes begins with the account and the operation.
+    for cause in (text, text.partition(": ")[2]):
+        meaning = next((str(meaning) for start, meaning in MEANINGS.items() if cause.startswith(start)), "")
+        parts = DESCRIPTION.fullmatch(cause)
+        if meaning and parts:
+            code = _("code %(code)s") % {"code": parts["code"]} if parts["code"] else ""
+            reference = ", ".join(filter(None, (code, parts["facts"])))
+            return Explanation(prefix + meaning, parts["words"] or "", reference)
+    return Explanation(prefix + text[:1].upper() + text[1:])
 
 
 def when(moment: datetime) -> str:

@@ -8,11 +8,12 @@ from importlib import import_module
 from typing import Any
 
 from django.db import transaction
+from django.db.models import Q
 from django.utils.module_loading import import_string
 
 from django_support_tickets.conf import settings
 from django_support_tickets.dispatch import wake
-from django_support_tickets.models import Attachment, Submission
+from django_support_tickets.models import Attachment, EpochNow, OutboxEntry, Submission
 
 OUTBOX = "django_support_tickets.outbox.decisions"
 SYNC = "django_support_tickets.sync"
@@ -38,6 +39,16 @@ def make_due(alias: str, remote_ids: Collection[str], *, using: str) -> int:
 def fetch_file(attachment: Attachment) -> Attachment.State:
     """Fetch a file that lies at the vendor only, in this thread and outside any transaction; return its state."""
     return Attachment.State(import_string(f"{MIRRORING}.mirror")(attachment))
+
+
+def hasten(pks: list[int], *, using: str) -> int:
+    """Make outbox entries due now; return how many.
+
+    Left alone is what a worker has, and what may be at the vendor: it is searched for after its time, never sent now.
+    """
+    free = Q(leased_until=None) | Q(leased_until__lte=EpochNow())
+    entries = OutboxEntry.objects.using(using).filter(free, ticket__in=pks, sent_at=None)
+    return entries.update(not_before=0)
 
 
 def ask_for_news(alias: str, *, using: str) -> None:

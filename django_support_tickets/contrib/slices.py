@@ -48,10 +48,10 @@ def send_ticket(ticket_id: int, *, using: str) -> None:
     _contained("push", "", send)
 
 
-def send_due(alias: str, *, using: str, seconds: float = SLICE) -> bool:
+def send_due(alias: str, *, using: str, seconds: float = SLICE, workers: int = WORKERS) -> bool:
     """Send what is due of an account for one slice; return whether time ran out before everything was sent."""
     is_over = _slice(seconds)
-    counts = _contained("push", alias, lambda: push(alias, workers=WORKERS, stop=is_over, using=using))
+    counts = _contained("push", alias, lambda: push(alias, workers=workers, stop=is_over, using=using))
     return is_over() and not counts.paused
 
 

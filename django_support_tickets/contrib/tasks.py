@@ -17,7 +17,15 @@ from typing import Any
 from django.db import DEFAULT_DB_ALIAS
 from django.utils import timezone
 
-from django_support_tickets.contrib.slices import SLICE, Coalescing, accounts_to_fetch, fetch_due, send_due, send_ticket
+from django_support_tickets.contrib.slices import (
+    SLICE,
+    WORKERS,
+    Coalescing,
+    accounts_to_fetch,
+    fetch_due,
+    send_due,
+    send_ticket,
+)
 from django_support_tickets.providers import providers
 
 try:
@@ -35,9 +43,9 @@ def push_ticket(ticket_id: int, using: str = DEFAULT_DB_ALIAS) -> None:
 
 
 @task
-def push(alias: str, using: str = DEFAULT_DB_ALIAS, seconds: float = SLICE) -> None:
+def push(alias: str, using: str = DEFAULT_DB_ALIAS, seconds: float = SLICE, workers: int = WORKERS) -> None:
     """Send what is due of an account, and go on in another task if there is much."""
-    if send_due(alias, using=using, seconds=seconds):
+    if send_due(alias, using=using, seconds=seconds, workers=workers):
         push.enqueue(alias, using)
 
 

@@ -3,6 +3,8 @@ from __future__ import annotations
 import time
 from typing import Any
 
+from django.core.management.base import OutputWrapper
+
 #: Seconds between two drawings of the bar, and between two plain lines where there is no terminal.
 REDRAW = 0.1
 REPEAT = 10.0
@@ -40,7 +42,10 @@ class Progress:
 
     def _write(self, text: str) -> None:
         try:
-            self._stream.write(text)
+            if isinstance(self._stream, OutputWrapper):
+                self._stream.write(text, lambda line: line, ending="")  # neither in red nor with a line's end
+            else:
+                self._stream.write(text)
             self._stream.flush()
         except (OSError, ValueError):
             self._is_terminal, self._shown_at = False, float("inf")  # nobody is looking

@@ -31,7 +31,8 @@ class News:
     fetched: Fetched
     digest: str
     stored: Stored | None = None
-    ticket: Ticket = field(default_factory=Ticket)
+    # Set by `Batch.load()`, or by whoever imports it.
+    ticket: Ticket = field(default=cast("Ticket", None))
     conversation: Conversation = field(default_factory=Conversation)
     changes: dict[str, tuple[Any, Any]] = field(default_factory=dict)
     found_again: bool = False
@@ -46,6 +47,13 @@ class News:
     def touches_row(self) -> bool:
         talk = self.conversation
         return bool(self.changes or talk.edited_comments or talk.linked_comments) or self.is_visible
+
+    def note_latest_comment(self) -> None:
+        """Move the ticket's `last_comment_at` on to the newest comment that has arrived."""
+        before, latest = self.ticket.last_comment_at, self.conversation.latest
+        if latest is not None and (before is None or latest > before):
+            self.changes["last_comment_at"] = (before, latest)
+            self.ticket.last_comment_at = latest
 
 
 @dataclass(slots=True)
@@ -156,14 +164,8 @@ class Batch:
         if not one.imported:
             one.changes = apply_fields(ticket, record)
         one.conversation.merge(ticket, record)
-        latest = one.conversation.latest
-        if (
-            record.last_comment_at is ABSENT
-            and latest
-            and (not ticket.last_comment_at or latest > ticket.last_comment_at)
-        ):
-            one.changes["last_comment_at"] = (ticket.last_comment_at, latest)
-            ticket.last_comment_at = latest
+        if record.last_comment_at is ABSENT:
+            one.note_latest_comment()
         one.found_again, ticket.missing_since = ticket.missing_since is not None, None
         ticket.digest, ticket.synced_at = one.digest, one.fetched.started
         if record.raw:

@@ -118,18 +118,21 @@ class Conversation:
 
 def _comment_id(record: CommentRecord, counted: Counter[str]) -> str:
     """Return the vendor's id, or what stands in for it; equal comments of one record are told apart by counting."""
-    given = record.remote_id if isinstance(record.remote_id, str) else str(record.remote_id or "")
-    if given:
-        return given if len(given) <= 255 else cleaning.pseudo_id(given)
+    if given := _given_id(record):
+        return given
     sent_at = cleaning.moment(record.sent_at)
     return _counted(cleaning.pseudo_id(sent_at, record.author_name, record.body), counted)
 
 
 def _attachment_id(record: AttachmentRecord, counted: Counter[str]) -> str:
-    given = record.remote_id if isinstance(record.remote_id, str) else str(record.remote_id or "")
-    if given:
-        return given if len(given) <= 255 else cleaning.pseudo_id(given)
+    if given := _given_id(record):
+        return given
     return _counted(cleaning.pseudo_id(record.name, record.size, record.comment_id), counted)
+
+
+def _given_id(record: CommentRecord | AttachmentRecord) -> str:
+    given = cleaning.text(record.remote_id)
+    return given if len(given) <= 255 else cleaning.pseudo_id(given)
 
 
 def _counted(pseudo_id: str, counted: Counter[str]) -> str:

@@ -16,8 +16,9 @@ BREAKER_SECONDS = 30.0
 DENIED_SECONDS = 15 * 60.0
 DENIED_SECONDS_MAX = 3600.0
 BUSY_SECONDS = 60.0
-#: Whatever a vendor says, an account that was told to wait waits this long.
+#: Whatever a vendor says, an account that was told to wait waits at least and at most this long.
 BUSY_SECONDS_MIN = 1.0
+BUSY_SECONDS_MAX = 3600.0
 
 Pause = ProviderState.Pause
 #: Pauses after which a single call tries for all.
@@ -73,9 +74,16 @@ def pause(alias: str, *, kind: ProviderState.Pause, seconds: float, detail: str,
 
 
 def pause_busy(alias: str, *, retry_after: float | None, detail: str, using: str) -> None:
-    """Pause for as long as the vendor asked, at least a second; a minute where it named no time."""
-    seconds = BUSY_SECONDS if retry_after is None else max(retry_after, BUSY_SECONDS_MIN)
+    """Pause for as long as the vendor asked, a second to an hour; a minute where it named no time."""
+    seconds = BUSY_SECONDS if retry_after is None else max(clamped(retry_after), BUSY_SECONDS_MIN)
     pause(alias, kind=Pause.BUSY, seconds=seconds, detail=detail, using=using)
+
+
+def clamped(retry_after: float | None) -> float:
+    """Return the wait that a vendor has asked for, in seconds from 0 to an hour; what is no number counts as 0."""
+    if retry_after is None or not retry_after > 0:
+        return 0.0
+    return min(retry_after, BUSY_SECONDS_MAX)
 
 
 def pause_denied(alias: str, *, detail: str, using: str) -> None:

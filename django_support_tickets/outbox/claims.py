@@ -17,6 +17,7 @@ from django.db.models.functions import Coalesce
 from django_support_tickets.models import Attachment, Delivery, EpochNow, OutboxEntry, milliseconds, moment_of
 from django_support_tickets.models.pauses import hindered, troubled
 from django_support_tickets.outbox.items import Item, is_queued
+from django_support_tickets.records import clean_text
 
 T = TypeVar("T")
 
@@ -114,7 +115,7 @@ def release(claim: Claim, *, wait: float, error: str = "", request_id: str = "",
         leased_until=None,
         not_before=EpochNow() + milliseconds(wait),
         last_error=error,
-        request_id=request_id[:100],
+        request_id=clean_text(request_id)[:100],
         **changes,
     )
 

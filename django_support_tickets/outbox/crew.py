@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import logging
 import queue
 import threading
 from collections.abc import Callable
@@ -7,6 +8,8 @@ from collections.abc import Callable
 from django.db import connections
 
 from django_support_tickets.outbox.claims import Claim
+
+logger = logging.getLogger(__name__)
 
 
 class Crew:
@@ -61,6 +64,8 @@ class Crew:
             while (claim := self._claims.get()) is not None:
                 try:
                     self._work(claim)
+                except BaseException as error:  # a provider may call sys.exit(), which must not end this worker
+                    logger.error("worker stopped by %s", type(error).__name__, extra={"event": "push.stopped"})
                 finally:
                     self._done.put(None)
         finally:

@@ -9,6 +9,7 @@ from django.db.models import F
 
 from django_support_tickets.exceptions import AccessDenied, Ambiguous, Busy, NotSent, ProviderError, Refused
 from django_support_tickets.models import Attachment, Comment
+from django_support_tickets.models.pauses import clamped
 from django_support_tickets.outbox.account import note_answer, note_error
 from django_support_tickets.outbox.claims import Claim, backoff, mark, release
 from django_support_tickets.outbox.facts import describe, log_facts
@@ -23,7 +24,7 @@ from django_support_tickets.outbox.items import (
     ticket_draft,
 )
 from django_support_tickets.outbox.latecomers import prepare_late
-from django_support_tickets.outbox.searching import LEASE_FACTOR, SENDS, can_be_searched, search
+from django_support_tickets.outbox.searching import LEASE_FACTOR, SENDS, can_be_searched, checked, search
 from django_support_tickets.outbox.settling import (
     LeaseLost,
     Result,
@@ -75,7 +76,7 @@ def _send(claim: Claim, item: Item | None, provider: Provider) -> str:
         return "waiting"
     try:
         with total_deadline(deadline):
-            record = _call(claim, item, provider)
+            record = checked(item, _call(claim, item, provider))
     except ProviderError as error:
         note_error(claim, error)
         return _outcome(claim, item, provider, error)
@@ -178,7 +179,7 @@ def _deadline(item: Item, provider: Provider) -> float:
 
 
 def _wait(claim: Claim, error: ProviderError) -> float:
-    return max(error.retry_after or 0.0, backoff(_trying(claim)))
+    return max(clamped(error.retry_after), backoff(_trying(claim)))
 
 
 def _is_too_old(claim: Claim) -> bool:

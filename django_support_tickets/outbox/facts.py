@@ -14,16 +14,19 @@ from django_support_tickets.models import Submission, TicketEvent, epoch_now, mo
 from django_support_tickets.outbox.claims import Claim
 from django_support_tickets.outbox.flight import ticket_id_of
 from django_support_tickets.outbox.items import Item
+from django_support_tickets.records import clean_text
 
 logger = logging.getLogger(__name__)
 Event = TicketEvent.Kind
+#: Characters of an error that are kept.
+LONGEST = 2000
 
 
 def describe(error: ProviderError) -> str:
     """Return an error for the row that staff read: what happened, the vendor's code and words, its request id."""
     code = f" [{error.code}]" if error.code else ""
     request = f" (request {error.request_id})" if error.request_id else ""
-    return f"{error.sentence()}{code}{request}"
+    return clean_text(f"{error.sentence()}{code}{request}")[:LONGEST]
 
 
 def write_event(claim: Claim, kind: TicketEvent.Kind, item: Item, changes: dict[str, Any]) -> None:

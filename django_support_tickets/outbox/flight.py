@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from django_support_tickets.merge.writing import begin_writing
 from django_support_tickets.models import Attachment, Comment, EpochNow, OutboxEntry, Submission, Ticket
 
 Kind = OutboxEntry.Item
@@ -14,6 +15,7 @@ def ticket_id_of(item: Submission) -> int:
 
 def lock(item: Submission, *, using: str) -> Ticket:
     """Return the stored ticket of an item, locked until the caller's transaction ends."""
+    begin_writing(Ticket, using=using)
     return Ticket.objects.using(using).select_for_update().defer("raw").get(pk=ticket_id_of(item))
 
 

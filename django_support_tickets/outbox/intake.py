@@ -11,7 +11,7 @@ from django.utils.module_loading import import_string
 
 from django_support_tickets.attachments.intake import prepare_attachment
 from django_support_tickets.conf import settings
-from django_support_tickets.models import Attachment, Comment, Delivery, OutboxEntry, Submission, Ticket
+from django_support_tickets.models import Attachment, Comment, Delivery, EpochNow, OutboxEntry, Submission, Ticket
 from django_support_tickets.outbox.items import SENDABLE, outgoing
 from django_support_tickets.outbox.validation import provider_of, validate_comment, validate_ticket
 from django_support_tickets.providers import providers
@@ -60,7 +60,7 @@ def enqueue(ticket: Ticket, *, using: str) -> bool:
     if ticket.delivery not in SENDABLE:
         return False
     entries = OutboxEntry.objects.using(using)
-    entries.bulk_create([OutboxEntry(ticket_id=ticket.pk, provider=ticket.provider)], ignore_conflicts=True)
+    entries.bulk_create([_entry(ticket.pk, ticket.provider)], ignore_conflicts=True)
     if ticket.delivery == Delivery.QUEUED:
         unsent = entries.filter(ticket_id=ticket.pk, sent_at=None)
         unsent.exclude(provider=ticket.provider).update(provider=ticket.provider)
@@ -75,7 +75,7 @@ def sweep(alias: str, *, using: str, ticket_id: int | None = None) -> int:
     found: set[int] = set()
     for ids in _unannounced(alias, using=using):
         found.update((ids if ticket_id is None else ids.filter(pk=ticket_id))[:SWEEP_BATCH])
-    entries = [OutboxEntry(ticket_id=pk, provider=alias) for pk in sorted(found)]
+    entries = [_entry(pk, alias) for pk in sorted(found)]
     OutboxEntry.objects.using(using).bulk_create(entries, ignore_conflicts=True, batch_size=500)
     return len(entries)
 
@@ -88,6 +88,11 @@ def unconfigured(*, using: str) -> dict[str, int]:
     parked = Ticket.objects.using(using).exclude(provider__in=list(providers))
     waiting = parked.filter(Q(delivery=Delivery.QUEUED) | Q(outbox__isnull=False))
     return dict(Counter(waiting.values_list("provider", flat=True)))
+
+
+def _entry(ticket_id: int, alias: str) -> OutboxEntry:
+    # Due from now on: first come, first served, also among those that are tried again.
+    return OutboxEntry(ticket_id=ticket_id, provider=alias, not_before=EpochNow())
 
 
 def _unannounced(alias: str, *, using: str) -> list[QuerySet[Ticket, int]]:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
 from django.db.models import F, QuerySet
 
-from django_support_tickets.exceptions import RemoteNotFound
+from django_support_tickets.exceptions import Ambiguous, RemoteNotFound
 from django_support_tickets.models import Attachment, Comment, Delivery, Ticket, TicketEvent
 from django_support_tickets.outbox.account import note_answer
 from django_support_tickets.outbox.claims import Claim, extend, release
@@ -24,6 +24,7 @@ from django_support_tickets.records import (
     CommentRecord,
     Status,
     TicketRecord,
+    clean_text,
     normalised_text,
 )
 from django_support_tickets.transport import total_deadline
@@ -36,6 +37,7 @@ SENDS = 8
 LEASE_FACTOR = 2
 #: How far the vendor's clock may be behind ours when its comments and files are compared with the mark.
 CLOCK_SKEW = timedelta(hours=1)
+LONGEST_ID = 255
 #: Authors who cannot be us.
 OTHERS = frozenset({AuthorType.AGENT, AuthorType.SYSTEM, AuthorType.AI})
 
@@ -102,7 +104,7 @@ def _look(claim: Claim, item: Item, provider: Provider) -> Verdict:
     since = claim.entry.tried_since or claim.entry.sent_at
     if item.kind == Kind.CREATE:
         found = provider.find(ticket_draft(claim.entry.ticket, item.files, sent_at=since))
-        return Verdict(records=found.records, complete=found.complete)
+        return Verdict(records=tuple(checked(item, record) for record in found.records), complete=found.complete)
     try:
         record = provider.get(claim.entry.ticket.ref)
     except RemoteNotFound:
@@ -144,6 +146,21 @@ def _find_file(attachment: Attachment, record: TicketRecord, *, since: datetime 
         and (found.name, found.size or attachment.size) == (attachment.name, attachment.size)
     ]
     return Verdict(records=tuple(matches[-1:]))
+
+
+def checked(item: Item, record: Result) -> Result:
+    """Return what a provider has answered; raise Ambiguous if it is none, or the ticket in it has no usable id.
+
+    The id of a comment or file is only left out: the vendor has it, whatever it is called there.
+    """
+    remote_id = getattr(record, "remote_id", None)
+    if not isinstance(remote_id, str):
+        raise Ambiguous("the provider has returned no record")
+    if remote_id and len(remote_id) <= LONGEST_ID and clean_text(remote_id) == remote_id:
+        return record
+    if item.kind in (Kind.CREATE, Kind.CLOSE):
+        raise Ambiguous("the answer has no usable id")
+    return replace(record, remote_id="")
 
 
 def _is_anothers(claim: Claim, item: Item, remote_id: str) -> bool:

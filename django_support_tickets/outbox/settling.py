@@ -15,7 +15,15 @@ from django_support_tickets import signals
 from django_support_tickets.merge import Fetched, merge, next_poll
 from django_support_tickets.merge.cleaning import digest, raw
 from django_support_tickets.merge.ownership import read_fields
-from django_support_tickets.models import Attachment, Delivery, Ticket, TicketEvent, WebhookDelivery, moment_of
+from django_support_tickets.models import (
+    Attachment,
+    Delivery,
+    EpochNow,
+    Ticket,
+    TicketEvent,
+    WebhookDelivery,
+    moment_of,
+)
 from django_support_tickets.outbox.claims import Claim, repeated
 from django_support_tickets.outbox.facts import Event, keep_fact, log_facts, write_event
 from django_support_tickets.outbox.items import Item, Kind, queued_comments, queued_files
@@ -35,7 +43,8 @@ READY: dict[str, Any] = {
     "tried_since": None,
     "searches": 0,
     "attempts": 0,
-    "not_before": 0,
+    # Behind what other tickets have to say.
+    "not_before": EpochNow(),
     "last_error": "",
     "request_id": "",
 }

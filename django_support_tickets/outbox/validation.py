@@ -38,6 +38,7 @@ def validate_ticket(ticket: Ticket) -> None:
     _check_lengths(ticket, capabilities, errors)
     _check_choices(ticket, capabilities, errors)
     _check_options(ticket, capabilities, errors)
+    _check_tags(ticket, errors)
     if errors:
         raise ValidationError(errors)
 
@@ -93,6 +94,11 @@ def _check_options(ticket: Ticket, capabilities: Capabilities, errors: Errors) -
     if unknown:
         message = _("The vendor has no option %(names)s.") % {"names": ", ".join(unknown)}
         errors["options"] = [ValidationError(message, code="unknown_option")]
+
+
+def _check_tags(ticket: Ticket, errors: Errors) -> None:
+    if not isinstance(ticket.tags, list) or not all(isinstance(tag, str) for tag in ticket.tags):
+        errors["tags"] = [ValidationError(_("Tags are a list of texts."), code="invalid")]
 
 
 def _too_long(limit: int, length: int) -> str:

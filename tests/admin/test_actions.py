@@ -14,10 +14,12 @@ from django_support_tickets.models import (
     Delivery,
     EpochNow,
     OutboxEntry,
+    ProviderState,
     Ticket,
     TicketEvent,
     epoch_now,
 )
+from django_support_tickets.models.pauses import pause
 from django_support_tickets.records import Status
 from tests.admin.conftest import PNG, said, text_of, url
 
@@ -85,6 +87,12 @@ class TestSend:
         OutboxEntry.objects.update(leased_until=EpochNow() + 60_000, not_before=5)
         assert "A worker has it already." in act(client, "send", ticket)
         assert OutboxEntry.objects.get().not_before == 5
+
+    def test_a_paused_account_is_told(self, client: Client, make_ticket: Make) -> None:
+        pause("local", kind=ProviderState.Pause.BUSY, seconds=60, detail="", using="default")
+        for name in ("send", "sync"):
+            ticket = make_ticket(delivery=Delivery.QUEUED, remote_id=name)
+            assert "Account local is paused until" in act(client, name, ticket)
 
     def test_where_nothing_is_queued_it_says_so(self, client: Client, make_ticket: Make) -> None:
         assert "Nothing of this ticket is queued." in act(client, "send", make_ticket())
@@ -197,6 +205,19 @@ class TestDecisions:
         assert client.get(path).status_code == 405
         assert "It is not sent." in said(client.post(path))
         assert "not queued" in said(client.post(path))
+
+    def test_what_was_cancelled_or_refused_can_be_submitted_again(
+        self, client: Client, make_ticket: Make, make_comment: Make
+    ) -> None:
+        ticket = make_ticket()
+        comment = make_comment(ticket, delivery=Delivery.REFUSED)
+        path = url("submit_item", ticket.pk, "comment", comment.key)
+        assert path in text_of(client.get(url("change", ticket.pk)))
+        assert client.get(path).status_code == 405
+        assert "It is queued again." in said(client.post(path))
+        comment.refresh_from_db()
+        assert comment.delivery == Delivery.QUEUED
+        assert "Only a draft can be submitted." in said(client.post(path))
 
     def test_what_is_being_sent_cannot(self, client: Client, make_ticket: Make) -> None:
         ticket = make_ticket(delivery=Delivery.QUEUED)

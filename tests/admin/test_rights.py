@@ -38,6 +38,7 @@ NEEDS = {
     "send": "sync_ticket",
     "cancel": "change_ticket",
     "cancel_item": "change_ticket",
+    "submit_item": "add_comment",
     "edit": "change_ticket",
     "close": "change_ticket",
     "close_here": "change_ticket",
@@ -85,7 +86,7 @@ def arguments(page: str, row: Any, desk: dict[str, Any]) -> list[Any]:
     match page:
         case "changelist" | "add" | "dashboard":
             return []
-        case "settle_item" | "cancel_item":
+        case "settle_item" | "cancel_item" | "submit_item":
             return [row.pk, "comment", desk["comment"].key]
         case "file" | "fetch_file":
             return [row.pk, desk["file"].key]

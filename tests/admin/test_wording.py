@@ -21,6 +21,7 @@ from django_support_tickets.records import AttachmentRules
         ("the answer was lost or cut", "The connection broke", "", ""),
         ("the answer is not understood: it has no id", "The vendor's answer says nothing", "it has no id", ""),
         ("Given up after 72 hours: no connection could be made", "It was tried for 72 hours", "", ""),
+        ("ripio get: the vendor refuses this account (status 401)", "The vendor does not accept", "", "status 401"),
         ("ProgrammingError", "ProgrammingError", "", ""),
         ("given up: [odd] (request", "Given up: [odd] (request", "", ""),
     ],

@@ -7,19 +7,12 @@ import pytest
 from django.core.files.base import ContentFile
 from django.core.files.storage import Storage, storages
 
-from django_support_tickets.attachments import cleanup
 from django_support_tickets.models import Attachment, Ticket
 from tests.attachments.samples import PNG
 
 MEMORY = {"BACKEND": "django.core.files.storage.InMemoryStorage"}
 
 Store = Callable[..., Storage]
-
-
-@pytest.fixture(scope="session", autouse=True)
-def connected() -> None:
-    """What the app connects when it starts."""
-    cleanup.connect()
 
 
 @pytest.fixture

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -30,16 +32,29 @@ class Desk:
         self.driver.get(f"{self.url}{ADMIN}{path}")
 
     def follow(self, text: str) -> None:
-        """Click on the link with this text."""
-        self.driver.find_element("link text", text).click()
+        """Click on the link with this text and wait for its page."""
+        with self.leaving():
+            self.driver.find_element("link text", text).click()
 
     def press(self, text: str) -> None:
-        """Click on the button with this text."""
-        for button in self.all("button, summary, a.st-button"):
-            if button.is_displayed() and button.text.strip() == text:
-                button.click()
+        """Click on the button with this text and wait for the next page; one that unfolds something stays here."""
+        for button in self.all("button, summary, a.st-button, input[type='submit']"):
+            if button.is_displayed() and text in (button.text.strip(), button.get_attribute("value")):
+                with nullcontext() if button.tag_name == "summary" else self.leaving():
+                    button.click()
                 return
         raise AssertionError(f"There is no button {text!r} on {self.driver.current_url}")
+
+    @contextmanager
+    def leaving(self) -> Iterator[None]:
+        """Wait until what is done inside has led to another page."""
+        from selenium.webdriver.support.expected_conditions import staleness_of
+        from selenium.webdriver.support.wait import WebDriverWait
+
+        page = self.one("html")
+        yield
+        WebDriverWait(self.driver, 20).until(staleness_of(page))
+        self.one("#footer")
 
     def fill(self, **fields: str) -> None:
         """Type into the fields with these names."""
@@ -97,3 +112,21 @@ class Desk:
         """Return what the console said: refused by the policy, not found, errors of scripts."""
         lines = [line for line in self.driver.get_log("browser") if line["level"] in ("SEVERE", "WARNING")]
         return [line["message"] for line in lines if "/favicon.ico" not in line["message"]]
+
+    def tab_to(self, selector: str, *, at_most: int = 120) -> Any:
+        """Press the Tab key until the element that a selector names has the focus; return it."""
+        from selenium.webdriver.common.action_chains import ActionChains
+        from selenium.webdriver.common.keys import Keys
+
+        for _press in range(at_most):
+            ActionChains(self.driver).send_keys(Keys.TAB).perform()
+            focused = self.driver.switch_to.active_element
+            if self.driver.execute_script("return arguments[0].matches(arguments[1])", focused, selector):
+                return focused
+        raise AssertionError(f"{selector} cannot be reached by the keyboard on {self.driver.current_url}")
+
+    def keys(self, *keys: str) -> None:
+        """Type into whatever has the focus."""
+        from selenium.webdriver.common.action_chains import ActionChains
+
+        ActionChains(self.driver).send_keys(*keys).perform()

@@ -74,7 +74,7 @@ def _ticket(number: int, chance: random.Random, agent: Any, now: Any) -> Ticket:
         created_at=made,
         submitted_at=made,
         delivered_at=made + wait if is_there else None,
-        last_comment_at=made + timedelta(hours=3) if is_there and chance.random() < 0.6 else None,
+        last_comment_at=made + (now - made) / 3 if is_there and chance.random() < 0.6 else None,
         next_poll_at=None,
     )
 

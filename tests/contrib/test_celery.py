@@ -14,11 +14,7 @@ from django_support_tickets.webhooks import accept
 
 celery = pytest.importorskip("celery")
 
-# The threads of a push have connections that Django does not close where SQLite is in memory.
-pytestmark = [
-    pytest.mark.django_db(transaction=True),
-    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
-]
+pytestmark = pytest.mark.django_db(transaction=True)
 
 WAKE = "django_support_tickets.contrib.celery.wake"
 Messages = Callable[[], list[tuple[str, tuple[Any, ...], bool]]]
@@ -102,11 +98,11 @@ class TestTasks:
         ticket.refresh_from_db()
         assert ticket.delivery == Delivery.DELIVERED
 
-    def test_the_sweep_finds_what_nothing_announced(self, eager: Any) -> None:
-        from django_support_tickets.contrib.celery import sweep
+    def test_what_nothing_announced_is_sent_by_a_push(self, eager: Any) -> None:
+        from django_support_tickets.contrib.celery import push
 
         Ticket.objects.bulk_create([Ticket(subject="S", description="D")])
-        sweep.delay()
+        push.delay("local", workers=1)
         assert Ticket.objects.get().delivery == Delivery.DELIVERED
 
     def test_the_sweep_asks_for_each_account(self, messages: Messages, settings: Any) -> None:
@@ -127,7 +123,7 @@ class TestTasks:
     def test_a_push_that_is_cut_off_goes_on_in_another_task(self, messages: Messages) -> None:
         from django_support_tickets.contrib.celery import pull, push
 
-        push.apply(("local", "default", 0.0))
+        push.apply(("local", "default", 0.0, 1))
         pull.apply(("local", "default", 0.0))
         assert messages() == [("support_tickets.push", ("local", "default"), False)]
 

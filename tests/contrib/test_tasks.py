@@ -14,11 +14,7 @@ try:
 except ImportError:  # Django 5.2
     framework = pytest.importorskip("django_tasks")  # type: ignore[assignment]
 
-# The threads of a push have connections that Django does not close where SQLite is in memory.
-pytestmark = [
-    pytest.mark.django_db(transaction=True),
-    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
-]
+pytestmark = pytest.mark.django_db(transaction=True)
 
 WAKE = "django_support_tickets.contrib.tasks.wake"
 
@@ -93,13 +89,13 @@ class TestTasks:
         from django_support_tickets.contrib.tasks import push
 
         Ticket.objects.bulk_create([Ticket(subject="S", description="D")])
-        push.call("local")
+        push.call("local", workers=1)
         assert Ticket.objects.get().delivery == Delivery.DELIVERED
         assert enqueued() == []
 
     def test_one_that_is_cut_off_goes_on_in_another_task(self, enqueued: Any) -> None:
         from django_support_tickets.contrib.tasks import pull, push
 
-        push.call("local", "default", 0.0)
+        push.call("local", "default", 0.0, 1)
         pull.call("local", "default", 0.0)
         assert enqueued() == [("push", ["local", "default"], False)]

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,9 +14,13 @@ from typing import Any
 
 import pytest
 from django.core.management import CommandError, call_command
+from django.core.management.base import OutputWrapper
 
 from django_support_tickets.exceptions import AccessDenied, NotSent
 from django_support_tickets.management.progress import Progress
+from django_support_tickets.management.stopping import Stopping
+from django_support_tickets.management.watching import watch
+from django_support_tickets.management.working import Order
 from django_support_tickets.models import Comment, ProviderState, epoch_now
 from django_support_tickets.records import CommentRecord, Status, TicketRecord
 from django_support_tickets.sync.lock import RunLock
@@ -158,6 +163,55 @@ class TestExitCodes:
         assert run("--watch", "--full")[2] == 1
 
 
+class TestWatch:
+    def test_rounds_until_a_signal_comes(self, desk, ticket, transactional_db):
+        ticket()
+        desk.tickets["R-1"] = record()
+        said = []
+
+        def say(result: Any) -> None:
+            said.append(result)
+            os.kill(os.getpid(), signal.SIGTERM)
+
+        with Stopping() as stopping:
+            watch(["desk"], Order(using="default"), stopping=stopping, say=say)
+        assert [result.pulled.changed for result in said] == [1]
+        assert stopping.signum == signal.SIGTERM and stopping.wait(0)
+        assert ProviderState.objects.get(scope="").heartbeat <= epoch_now("default")
+
+    def test_by_the_command_with_the_handlers_of_before_put_back(self, desk, ticket, transactional_db):
+        ticket()
+        desk.script = [lambda ref: os.kill(os.getpid(), signal.SIGINT) or record()]
+        before = signal.getsignal(signal.SIGINT)
+        assert run("--watch") == ("desk: 1 fetched, 1 changed\n", "", 0)
+        assert signal.getsignal(signal.SIGINT) is before
+
+    def test_one_round_that_was_stopped_says_so(self, desk, ticket, transactional_db):
+        ticket()
+        desk.script = [lambda ref: os.kill(os.getpid(), signal.SIGTERM) or record()]
+        out, err, code = run("--pull-only")
+        assert (err, code) == ("Stopped; what was not done stays due.", 128 + signal.SIGTERM)
+        assert out == "desk: 1 fetched, 1 changed\n"
+
+    def test_a_second_signal_interrupts(self):
+        with Stopping() as stopping, pytest.raises(KeyboardInterrupt):
+            os.kill(os.getpid(), signal.SIGINT)
+            assert stopping()
+            os.kill(os.getpid(), signal.SIGINT)
+
+    def test_in_another_thread_it_only_waits(self):
+        seen = []
+
+        def other() -> None:
+            with Stopping() as stopping:
+                seen.append(stopping())
+
+        thread = threading.Thread(target=other)
+        thread.start()
+        thread.join()
+        assert seen == [False]
+
+
 class TestProgress:
     class Terminal(io.StringIO):
         def isatty(self) -> bool:
@@ -173,6 +227,15 @@ class TestProgress:
         before = stream.getvalue()
         bar(6, 10)  # too soon
         assert stream.getvalue() == before
+
+    def test_through_what_a_command_writes_to(self):
+        stream = self.Terminal()
+        wrapper = OutputWrapper(stream)
+        wrapper.style_func = str.upper
+        bar = Progress(wrapper, "desk")
+        bar(10, 10)
+        bar.clear()
+        assert stream.getvalue() == "\rdesk [##############################] 10/10\x1b[K\r\x1b[K"
 
     def test_a_count_where_the_whole_is_not_known(self):
         stream = self.Terminal()

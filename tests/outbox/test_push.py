@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from django.core import serializers
 from django.core.exceptions import ValidationError
 from django.db import connection, transaction
 from django.test import TestCase
@@ -22,7 +23,7 @@ pytestmark = pytest.mark.django_db
 
 class TestDelivery:
     def test_a_created_ticket_is_queued_and_delivered(self, raised: Callable[..., Ticket]) -> None:
-        ticket = raised()
+        ticket = Ticket.objects.create(subject="Deposit missing")
         assert ticket.delivery == Delivery.QUEUED
         assert OutboxEntry.objects.get().ticket == ticket
         counts = push("local")
@@ -33,7 +34,7 @@ class TestDelivery:
         assert ticket.events.order_by("id").first().kind == TicketEvent.Kind.DELIVERED  # type: ignore[union-attr]
 
     def test_a_comment_and_a_close_follow_in_order(self, raised: Callable[..., Ticket]) -> None:
-        ticket = raised()
+        ticket = Ticket.objects.create(subject="Deposit missing")
         comment = Comment.objects.create(ticket=ticket, body="Any news?")
         Ticket.objects.update(close_delivery=Delivery.QUEUED)
         assert push("local").delivered == 3
@@ -53,7 +54,7 @@ class TestDelivery:
 
     @pytest.mark.fault(2, 14)
     def test_rows_that_nothing_announced_are_found_by_the_sweep(self, raised: Callable[..., Ticket]) -> None:
-        ticket = raised()
+        ticket = Ticket.objects.create(subject="Deposit missing")
         OutboxEntry.objects.all().delete()
         Ticket.objects.bulk_create([Ticket(subject="In bulk")])
         assert push("local").delivered == 2
@@ -90,7 +91,7 @@ class TestOwnership:
 
     @pytest.mark.fault(16)
     def test_submitted_text_is_frozen(self, raised: Callable[..., Ticket]) -> None:
-        ticket = raised()
+        ticket = Ticket.objects.create(subject="Deposit missing")
         ticket.subject = "Something else"
         with pytest.raises(ValidationError) as caught:
             ticket.save()
@@ -146,7 +147,7 @@ class TestTransactionGuard:
     @pytest.mark.django_db(transaction=True)
     @pytest.mark.parametrize("options", [{}, {"durable": True}])
     def test_push_refuses_to_run_inside_one(self, raised: Callable[..., Ticket], options: dict[str, Any]) -> None:
-        ticket = raised()
+        ticket = Ticket.objects.create(subject="Deposit missing")
         with transaction.atomic(**options):
             with pytest.raises(RuntimeError, match="open transaction"):
                 push("local")
@@ -211,3 +212,26 @@ class TestMissingText:
             Ticket.objects.create(subject=subject, description=None)
         assert list(caught.value.error_dict) == ["subject"]
         assert not Ticket.objects.exists()
+
+
+class TestTags:
+    @pytest.mark.parametrize("tags", ["abc", {"a": 1}, [1], [["x"]], None])
+    def test_anything_but_a_list_of_texts_is_named(self, tags: object) -> None:
+        with pytest.raises(ValidationError) as caught:
+            Ticket.objects.create(subject="Deposit missing", tags=tags)
+        assert list(caught.value.error_dict) == ["tags"]
+
+
+class TestFixtures:
+    @pytest.mark.fault(14)
+    def test_loading_a_ticket_that_was_to_be_closed_closes_nothing(self) -> None:
+        ticket = Ticket.objects.create(subject="Deposit missing")
+        push("local")
+        Ticket.objects.update(close_delivery=Delivery.QUEUED)
+        text = serializers.serialize("json", Ticket.objects.all())
+        Ticket.objects.update(close_delivery="")
+        for loaded in serializers.deserialize("json", text):
+            loaded.save()
+        assert push("local").delivered == 0
+        ticket.refresh_from_db()
+        assert ticket.close_delivery == ""
