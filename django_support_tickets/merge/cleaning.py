@@ -20,8 +20,8 @@ from django_support_tickets.records import (
     CommentRecord,
     Status,
     TicketRecord,
+    clean_text,
 )
-from django_support_tickets.transport import clean_text
 
 RAW_LIMIT = 64 * 1024
 _SCALARS = (str, int, float, bool, type(None))
