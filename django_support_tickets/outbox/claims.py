@@ -14,7 +14,15 @@ from django.db import InterfaceError, OperationalError, connections, transaction
 from django.db.models import Case, Exists, F, IntegerField, OuterRef, Q, QuerySet, When
 from django.db.models.functions import Coalesce
 
-from django_support_tickets.models import Attachment, Delivery, EpochNow, OutboxEntry, milliseconds, moment_of
+from django_support_tickets.models import (
+    Attachment,
+    Delivery,
+    EpochNow,
+    OutboxEntry,
+    TicketEvent,
+    milliseconds,
+    moment_of,
+)
 from django_support_tickets.models.pauses import hindered, troubled
 from django_support_tickets.outbox.items import Item, is_queued
 from django_support_tickets.records import clean_text
@@ -40,6 +48,8 @@ class Claim:
     has_files: bool = True
     #: A success is news for the account.
     is_troubled: bool = True
+    #: A worker that had lost its lease has left a fact about the ticket.
+    has_fact: bool = True
     _claimed_at: float = field(default_factory=time.monotonic)
 
     @property
@@ -182,7 +192,9 @@ def _claimed(alias: str, token: uuid.UUID, taken: int, *, using: str) -> Iterabl
     )
     mine = OutboxEntry.objects.using(using).filter(provider=alias, lease_token=token).order_by("not_before")
     mine = mine.select_related("ticket").defer("ticket__raw")
-    mine = mine.annotate(now=EpochNow(), has_files=Exists(files), is_troubled=Exists(troubled(alias)))
+    facts = TicketEvent.objects.filter(ticket=OuterRef("ticket"), kind=TicketEvent.Kind.LATE_ANSWER)
+    mine = mine.annotate(now=EpochNow(), has_files=Exists(files), has_fact=Exists(facts))
+    mine = mine.annotate(is_troubled=Exists(troubled(alias)))
     # The limit ends the search: what was taken stands first in the index.
     for entry in mine[:taken]:
         yield Claim(
@@ -192,6 +204,7 @@ def _claimed(alias: str, token: uuid.UUID, taken: int, *, using: str) -> Iterabl
             now=entry.now,
             has_files=entry.has_files,
             is_troubled=entry.is_troubled,
+            has_fact=entry.has_fact,
         )
 
 

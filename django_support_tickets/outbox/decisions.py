@@ -53,6 +53,7 @@ def settle(
         kind = _kind_of(item, ticket, Delivery.UNCERTAIN)
         if exists is None:
             decision: dict[str, Any] = {"send_again": True}
+            _refuse_against_facts(item, kind)
             _change(item, kind, Delivery.UNCERTAIN, Delivery.QUEUED, complaint=NOT_UNCERTAIN)
         else:
             decision = {"remote_id": exists.strip()}
@@ -137,6 +138,12 @@ def _check_remote_id(ticket: Ticket, kind: OutboxEntry.Item, remote_id: str) -> 
         raise ValidationError({"remote_id": _("This cannot be a remote id.")}, code="invalid")
     if kind == Kind.CLOSE and remote_id != ticket.remote_id:
         raise ValidationError({"remote_id": _("This is not the remote id of the ticket.")}, code="invalid")
+
+
+def _refuse_against_facts(item: Submission, kind: OutboxEntry.Item) -> None:
+    if kind != Kind.CLOSE and (remote_id := known_remote_id(item)):
+        message = _("A late answer of the vendor has named its remote id, %(remote_id)s: it exists.")
+        raise ValidationError(message % {"remote_id": remote_id}, code="exists")
 
 
 def _make_room(ticket: Ticket, remote_id: str, *, using: str) -> None:

@@ -24,7 +24,7 @@ from django_support_tickets.outbox.items import (
     ticket_draft,
 )
 from django_support_tickets.outbox.latecomers import prepare_late
-from django_support_tickets.outbox.searching import LEASE_FACTOR, SENDS, can_be_searched, checked, search
+from django_support_tickets.outbox.searching import LEASE_FACTOR, SENDS, can_be_searched, checked, fact_of, search
 from django_support_tickets.outbox.settling import (
     LeaseLost,
     Result,
@@ -70,6 +70,9 @@ def _send(claim: Claim, item: Item | None, provider: Provider) -> str:
     if complaint := complaint or complaint_of(item, provider.capabilities) or _despair(claim):
         settle_refused(claim, item, reason=complaint, cause="not sent")
         return "refused"
+    if claim.has_fact and (fact := fact_of(claim, item)):
+        settle_delivered(claim, item, fact)
+        return "delivered"
     deadline = _deadline(item, provider)
     if not mark(claim, item, lease_seconds=LEASE_FACTOR * deadline):
         release(claim, wait=0)

@@ -69,7 +69,8 @@ def item_in_flight(entry: OutboxEntry, capabilities: Capabilities, *, using: str
     if kind == Kind.COMMENT:
         row = queued_comments(ticket.pk, using=using).filter(pk=entry.item_id or 0).first()
     elif kind == Kind.UPLOAD:
-        row = queued_files(ticket.pk, using=using).filter(pk=entry.item_id or 0).first()
+        files_of_ticket = Attachment.objects.using(using).filter(ticket=ticket, delivery=Delivery.QUEUED)
+        row = files_of_ticket.filter(pk=entry.item_id or 0).first()
     if row is None or (ticket.close_delivery if kind == Kind.CLOSE else row.delivery) != Delivery.QUEUED:
         return None
     files: tuple[Attachment, ...] = ()

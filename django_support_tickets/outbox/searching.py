@@ -57,8 +57,8 @@ def can_be_searched(item: Item, capabilities: Capabilities) -> bool:
 
 def search(claim: Claim, item: Item, provider: Provider) -> str:
     """Settle an item that may be at the vendor; return the outcome's name in PushCounts. Raise ProviderError."""
-    if (remote_id := known_fact(item, using=claim.using)) and not _is_anothers(claim, item, remote_id):
-        settle_delivered(claim, item, _record_of(item, remote_id))
+    if claim.has_fact and (record := fact_of(claim, item)):
+        settle_delivered(claim, item, record)
         return "delivered"
     if not can_be_searched(item, provider.capabilities):
         return _uncertain(claim, item, "The answer was lost, and this vendor cannot be searched.")
@@ -73,6 +73,12 @@ def search(claim: Claim, item: Item, provider: Provider) -> str:
         verdict = _look(claim, item, provider)
     note_answer(claim)
     return _decide(claim, item, verdict, provider)
+
+
+def fact_of(claim: Claim, item: Item) -> Result | None:
+    """Return what a late answer has said of the item, None if there was none, or it named something else of ours."""
+    remote_id = known_fact(item, using=claim.using)
+    return _record_of(item, remote_id) if remote_id and not _is_anothers(claim, item, remote_id) else None
 
 
 def _decide(claim: Claim, item: Item, verdict: Verdict, provider: Provider) -> str:

@@ -165,6 +165,28 @@ class TestSettleTicket:
         with pytest.raises(LeaseLost):
             settle_delivered(claim, item, TicketRecord(remote_id="R7"))
         assert known_remote_id(ticket) == "R7"
+        with pytest.raises(ValidationError, match="named its remote id, R7"):
+            settle(ticket, send_again=True)
+        settle(ticket, exists="R7")
+        assert ticket.remote_id == "R7"
+
+    @pytest.mark.fault(12)
+    def test_an_answer_that_comes_after_the_decision_keeps_it_from_being_sent(
+        self, desk: Desk, raised: Raise, claimed: Callable[..., Claim]
+    ) -> None:
+        desk.capabilities = UNSEARCHABLE
+        ticket = raised()
+        claim = claimed()
+        item = Item(Kind.CREATE, claim.entry.ticket)
+        mark(claim, item, lease_seconds=60)
+        pass_time(61)
+        push("paper")
+        settle(ticket, send_again=True)
+        with pytest.raises(LeaseLost):
+            settle_delivered(claim, item, TicketRecord(remote_id="R7"))
+        assert push("paper").delivered == 1
+        ticket.refresh_from_db()
+        assert (ticket.remote_id, desk.calls) == ("R7", [])
 
 
 class TestSettleItems:

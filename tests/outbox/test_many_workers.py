@@ -14,8 +14,8 @@ import pytest
 
 from tests.outbox.servers import new_database, require
 
-#: Tickets for the servers' sixteen workers; 10,000 in the long profile.
-TICKETS = int(os.environ.get("SUPPORT_TICKETS_TEST_CLAIMS", "2000"))
+#: Tickets and comments for the servers' sixteen workers; 10,000 in the long profile.
+ROWS = int(os.environ.get("SUPPORT_TICKETS_TEST_CLAIMS", "2000"))
 
 
 def start(database: str, path: Path, *arguments: object) -> subprocess.Popen[str]:
@@ -40,14 +40,14 @@ def answer(process: subprocess.Popen[str]) -> dict[str, Any]:
     return answer
 
 
-def send_all(database: str, path: Path, *, tickets: int, processes: int, threads: int) -> list[dict[str, Any]]:
-    """Send `tickets` from many workers and check that each was sent once."""
-    answer(start(database, path, "prepare", tickets))
+def send_all(database: str, path: Path, *, rows: int, processes: int, threads: int) -> list[dict[str, Any]]:
+    """Send tickets and comments from many workers and check that each was sent once."""
+    answer(start(database, path, "prepare", rows))
     counts = [answer(process) for process in [start(database, path, "push", threads) for _ in range(processes)]]
     sent = Counter(path.read_text().split())
-    assert len(sent) == tickets
+    assert len(sent) == rows
     assert set(sent.values()) == {1}
-    assert sum(count["delivered"] for count in counts) == tickets
+    assert sum(count["delivered"] for count in counts) == rows
     assert sum(count["waiting"] for count in counts) == 0
     return counts
 
@@ -55,7 +55,7 @@ def send_all(database: str, path: Path, *, tickets: int, processes: int, threads
 @pytest.mark.fault(11, 90)
 def test_four_workers_on_a_sqlite_file(tmp_path: Path) -> None:
     """In SQLite's default transaction mode, in which reading before writing fails at once."""
-    counts = send_all(f"sqlite://{tmp_path}/rows", tmp_path / "sent", tickets=300, processes=2, threads=2)
+    counts = send_all(f"sqlite://{tmp_path}/rows", tmp_path / "sent", rows=300, processes=2, threads=2)
     assert all(count["delivered"] for count in counts)
 
 
@@ -65,4 +65,4 @@ def test_four_workers_on_a_sqlite_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("processes", "threads"), [(4, 4), (1, 16)])
 def test_sixteen_workers_on_a_server(tmp_path: Path, server: str, processes: int, threads: int) -> None:
     with new_database(require(server)) as database:
-        send_all(database, tmp_path / "sent", tickets=TICKETS, processes=processes, threads=threads)
+        send_all(database, tmp_path / "sent", rows=ROWS, processes=processes, threads=threads)

@@ -9,6 +9,7 @@ import pytest
 
 from django_support_tickets.exceptions import AccessDenied, Ambiguous, Refused
 from django_support_tickets.models import Attachment, Comment, Delivery, OutboxEntry, Ticket
+from django_support_tickets.outbox.decisions import cancel
 from django_support_tickets.outbox.intake import unconfigured
 from django_support_tickets.outbox.push import push, push_ticket
 from django_support_tickets.records import AttachmentRules, Capabilities
@@ -61,6 +62,29 @@ class TestOrder:
         desk.at("create", Ambiguous("the answer was lost or cut"))
         counts = push("paper")
         assert (counts.waiting, counts.delivered) == (1, 1)
+
+    def test_a_file_in_flight_stays_in_flight_when_its_comment_is_cancelled(
+        self, desk: Desk, raised: Raise, said: Any, attached: Any
+    ) -> None:
+        desk.capabilities = rules("after", can_comment=True)
+        ticket = raised()
+        push("paper")
+        comment = said(ticket)
+        attached(ticket, comment=comment)
+        desk.lose_answer("upload", Ambiguous("the answer was lost or cut"))
+        push("paper")
+        cancel(comment)
+        pass_time(61)
+        assert push("paper").delivered == 1
+        assert desk.calls.count("upload") == 1
+
+    def test_first_come_first_served_whoever_has_more_to_say(self, desk: Desk, raised: Raise, said: Any) -> None:
+        talkative, other = raised(), raised()
+        for number in range(3):
+            said(talkative, f"{number}")
+        push("paper")
+        assert desk.calls == ["create", "create", "comment", "comment", "comment"]
+        assert list(Ticket.objects.order_by("remote_id")) == [talkative, other]
 
     def test_an_uncertain_comment_holds_nothing(self, desk: Desk, raised: Raise, said: Any) -> None:
         ticket = raised()

@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 
 from django_support_tickets.exceptions import AccessDenied, Ambiguous, Busy, NotSent, Refused, RemoteNotFound
-from django_support_tickets.models import Attachment, Comment, Delivery, OutboxEntry, ProviderState, Ticket, TicketEvent
+from django_support_tickets.models import Comment, Delivery, OutboxEntry, ProviderState, Ticket, TicketEvent
 from django_support_tickets.outbox.push import push
-from django_support_tickets.records import Capabilities
+from django_support_tickets.records import Capabilities, CommentRecord, Found, TicketRecord
 from django_support_tickets.signals import delivery_refused, delivery_uncertain, ticket_delivered
-from tests.outbox.paper import FULL, Desk
+from tests.outbox.paper import Desk
 from tests.simulator.passing import pass_time
 
 pytestmark = pytest.mark.django_db
@@ -246,6 +246,54 @@ class TestTimeline:
         assert TicketEvent.objects.latest("pk").changes["reason"] == "the vendor refuses it: Open invoice"
 
 
-def test_capabilities_of_the_paper_vendor_are_complete() -> None:
-    assert FULL.can_find and FULL.attachments is not None
-    assert Attachment._meta.get_field("delivery").default == Delivery.QUEUED
+class TestProvidersOfUsers:
+    """A provider of a user's may return and raise anything; what is stored stays storable."""
+
+    @pytest.mark.fault(8)
+    @pytest.mark.parametrize(
+        "answer",
+        [None, "R1", TicketRecord(remote_id=""), TicketRecord(remote_id="x" * 256), TicketRecord(remote_id="a\x00")],
+        ids=["nothing", "a text", "no id", "a long id", "a broken id"],
+    )
+    def test_what_is_no_record_is_ambiguous(self, desk: Desk, raised: Raise, answer: Any) -> None:
+        desk.capabilities = UNSEARCHABLE
+        raised()
+        desk.at("create", lambda act: answer)
+        assert push("paper").uncertain == 1
+        assert Ticket.objects.get().remote_id is None
+
+    @pytest.mark.parametrize("remote_id", ["", "x" * 256])
+    def test_a_comment_without_a_usable_id_is_delivered_without_one(
+        self, desk: Desk, raised: Raise, said: Any, remote_id: str
+    ) -> None:
+        said(raised())
+        desk.at("comment", lambda act: CommentRecord(remote_id=remote_id))
+        assert push("paper").delivered == 2
+        assert Comment.objects.get().remote_id is None
+
+    def test_a_search_that_returns_no_records_proves_nothing(self, desk: Desk, raised: Raise) -> None:
+        raised()
+        desk.lose_answer("create", Ambiguous("the answer was lost or cut"))
+        desk.at("find", lambda act: Found(records=(None,), complete=True))  # type: ignore[arg-type]
+        push("paper")
+        pass_time(61)
+        assert push("paper").waiting == 1
+        pass_time(HOUR)
+        assert push("paper").delivered == 1
+
+    @pytest.mark.fault(43)
+    def test_words_that_no_database_can_store_are_cleaned_and_cut(self, desk: Desk, raised: Raise) -> None:
+        raised()
+        desk.at("create", Refused("no", reason="a\x00b\ud800" + "x" * 10_000, request_id="r\x00"))
+        assert push("paper").refused == 1
+        assert Ticket.objects.get().delivery_error.startswith("no: a\N{REPLACEMENT CHARACTER}b")
+        assert len(Ticket.objects.get().delivery_error) == 2000
+
+    @pytest.mark.fault(31)
+    @pytest.mark.parametrize("asked", [1e11, float("inf"), float("nan"), -5.0])
+    def test_no_wait_that_is_asked_for_is_longer_than_an_hour(self, desk: Desk, raised: Raise, asked: float) -> None:
+        raised()
+        desk.at("create", Busy("the vendor asks to wait", retry_after=asked))
+        assert push("paper").waiting == 1
+        pass_time(HOUR + 1)
+        assert push("paper").delivered == 1

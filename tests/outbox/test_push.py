@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import sys
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -199,6 +200,19 @@ class TestCrew:
             crew.wait()
         crew.close()
         assert (workers(), crew.finished) == (0, 3)
+
+    def test_a_worker_survives_a_provider_that_ends_the_program(self, caplog: Any) -> None:
+        def work(claim: Any) -> None:
+            sys.exit("with the text of a ticket")
+
+        crew = Crew(2, work)
+        for _ in range(4):
+            crew.start("a claim")  # type: ignore[arg-type]
+            crew.wait()
+        crew.close()
+        assert crew.finished == 4
+        assert "worker stopped by SystemExit" in caplog.text
+        assert "text" not in caplog.text
 
 
 def workers() -> int:

@@ -12,35 +12,45 @@ from django.core.management import call_command
 
 from django_support_tickets.providers.base import CommonOptions
 from django_support_tickets.providers.local import LocalProvider
-from django_support_tickets.records import TicketDraft, TicketRecord
+from django_support_tickets.records import CommentDraft, CommentRecord, TicketDraft, TicketRecord, TicketRef
 
 
 class NotedProvider(LocalProvider):
-    """Write the key of each ticket that is created into a file."""
+    """Write the key of each ticket and comment that is sent into a file."""
 
     def __init__(self, alias: str, *, path: str, **common: Unpack[CommonOptions]) -> None:
         super().__init__(alias, **common)
         self.path = path
 
     def create(self, draft: TicketDraft) -> TicketRecord:
+        self._note(draft.key)
+        return super().create(draft)
+
+    def add_comment(self, ref: TicketRef, draft: CommentDraft) -> CommentRecord:
+        self._note(draft.key)
+        return super().add_comment(ref, draft)
+
+    def _note(self, key: str) -> None:
         descriptor = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
         try:
-            os.write(descriptor, f"{draft.key}\n".encode())
+            os.write(descriptor, f"{key}\n".encode())
         finally:
             os.close(descriptor)
-        return super().create(draft)
 
 
 def prepare(count: int) -> dict[str, Any]:
-    """Make the tables and so many queued tickets."""
-    from django_support_tickets.models import OutboxEntry, Ticket
+    """Make the tables and so many queued rows: two tickets for each comment."""
+    from django_support_tickets.models import Comment, OutboxEntry, Ticket
 
     call_command("migrate", run_syncdb=True, verbosity=0)
-    tickets = [Ticket(subject="Deposit missing", provider="noted") for _ in range(count)]
+    comments = count // 3
+    tickets = [Ticket(subject="Deposit missing", provider="noted") for _ in range(count - comments)]
     Ticket.objects.bulk_create(tickets, batch_size=500)
-    entries = [OutboxEntry(ticket_id=pk, provider="noted") for pk in Ticket.objects.values_list("pk", flat=True)]
-    OutboxEntry.objects.bulk_create(entries[: count // 2], batch_size=500)  # the rest is for the sweep
-    return {"tickets": len(tickets)}
+    keys = list(Ticket.objects.order_by("pk").values_list("pk", flat=True))
+    Comment.objects.bulk_create([Comment(ticket_id=pk, body="Any news?") for pk in keys[:comments]], batch_size=500)
+    entries = [OutboxEntry(ticket_id=pk, provider="noted") for pk in keys]
+    OutboxEntry.objects.bulk_create(entries[: len(keys) // 2], batch_size=500)  # the rest is for the sweep
+    return {"rows": count}
 
 
 def push(threads: int) -> dict[str, Any]:
