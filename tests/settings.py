@@ -2,7 +2,7 @@
 
 TEST_DATABASE: sqlite, postgresql or mariadb. TEST_USE_TZ, TEST_ATOMIC_REQUESTS, TEST_LOGIN_REQUIRED, TEST_UUID_USER: 1
 or 0. The servers are looked for on their usual local ports; PGHOST, PGPORT, PGUSER, PGPASSWORD and MARIADB_HOST,
-MARIADB_PORT, MARIADB_USER, MARIADB_PASSWORD name others.
+MARIADB_PORT, MARIADB_USER, MARIADB_PASSWORD name others, TEST_DATABASE_NAME another test database.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def database() -> dict[str, Any]:
                 "PORT": os.environ.get("PGPORT", "5432"),
                 "USER": os.environ.get("PGUSER", "postgres"),
                 "PASSWORD": os.environ.get("PGPASSWORD", ""),
-                "TEST": {"NAME": "test_support_tickets"},
+                "TEST": {"NAME": os.environ.get("TEST_DATABASE_NAME", "test_support_tickets")},
             }
         case "mariadb":
             return {
@@ -40,7 +40,11 @@ def database() -> dict[str, Any]:
                 "USER": os.environ.get("MARIADB_USER", "root"),
                 "PASSWORD": os.environ.get("MARIADB_PASSWORD", ""),
                 "OPTIONS": {"charset": "utf8mb4"},
-                "TEST": {"NAME": "test_support_tickets", "CHARSET": "utf8mb4", "COLLATION": "utf8mb4_bin"},
+                "TEST": {
+                    "NAME": os.environ.get("TEST_DATABASE_NAME", "test_support_tickets"),
+                    "CHARSET": "utf8mb4",
+                    "COLLATION": "utf8mb4_bin",
+                },
             }
     raise ValueError("TEST_DATABASE must be sqlite, postgresql or mariadb")
 

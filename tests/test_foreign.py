@@ -400,6 +400,7 @@ class TestAnswers:
             (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n", Ambiguous),
             (b"HTTP/1.1 200 OK\r\nContent-Length: -1\r\n\r\nabc", Ambiguous),
             (b"HTTP/1.1 200 OK\r\nContent-Length: " + b"9" * 30 + b"\r\n\r\nabc", Refused),
+            (b"HTTP/1.1 200 OK\r\nContent-Length: " + b"9" * 5000 + b"\r\n\r\nabc", Refused),
             (answer(FILE, "Content-Encoding: gzip"), Refused),
             (b"hello", Ambiguous),
             (b"", Ambiguous),

@@ -7,7 +7,7 @@ from typing import Any
 
 from django.contrib.auth import get_user_model
 from django.db import connections
-from django.db.models import QuerySet
+from django.db.models import Model, QuerySet
 from django.db.models.functions import Coalesce
 from django.utils import timezone
 from rest_framework.exceptions import Throttled
@@ -23,7 +23,7 @@ MESSAGES_PER_TICKET = 10
 def lock(user_id: Any, *, using: str) -> None:
     """Let only one transaction at a time count for a user.
 
-    SQLite has no row locks and needs none: whoever has written before counting is alone until the commit.
+    SQLite has no row locks, and needs none after a write: whoever has written is alone until the commit.
     """
     features = connections[using].features
     if features.has_select_for_update:
@@ -41,19 +41,29 @@ def refuse_too_many_tickets(requester_id: Any, *, using: str) -> None:
     _refuse_too_many(tickets.annotate(counted_at=Coalesce("submitted_at", "created_at")), 1)
 
 
-def refuse_too_many_messages(model: type[Comment] | type[Attachment], user_id: Any, *, using: str) -> None:
-    """Raise Throttled if a user has now added more comments, or files, than tickets would allow."""
-    rows: QuerySet[Any] = model._default_manager.using(using).filter(created_by=user_id)
-    _refuse_too_many(rows.annotate(counted_at=Coalesce("submitted_at", "created_at")), MESSAGES_PER_TICKET)
+def refuse_too_many_comments(user_id: Any, *, using: str) -> None:
+    """Raise Throttled if a user has now written more comments than go with so many tickets."""
+    _refuse_too_many(_counted(Comment, user_id, using=using), MESSAGES_PER_TICKET)
 
 
-def _refuse_too_many(rows: QuerySet[Any], factor: int) -> None:
-    """Raise Throttled until enough of the rows, of which the newest is the one in question, are out of the window."""
+def refuse_too_many_files(user_id: Any, *, coming: int, using: str) -> None:
+    """Raise Throttled if with `coming` files a user would have added more than go with so many tickets."""
+    _refuse_too_many(_counted(Attachment, user_id, using=using), MESSAGES_PER_TICKET, coming=coming)
+
+
+def _counted(model: type[Model], user_id: Any, *, using: str) -> QuerySet[Any]:
+    rows = model._default_manager.using(using).filter(created_by=user_id)
+    counted: QuerySet[Any] = rows.annotate(counted_at=Coalesce("submitted_at", "created_at"))
+    return counted
+
+
+def _refuse_too_many(rows: QuerySet[Any], factor: int, *, coming: int = 0) -> None:
+    """Raise Throttled until so many of the rows are out of the window that the newest, or what comes, has room."""
     now = timezone.now()
     for name, limit in (settings.QUOTA or {}).items():
-        since, most = now - WINDOWS[name], limit * factor
-        newest: list[datetime] = list(
-            rows.filter(counted_at__gt=since).order_by("-counted_at").values_list("counted_at", flat=True)[: most + 1]
-        )
-        if len(newest) > most:
-            raise Throttled(wait=max((newest[-1] - since).total_seconds(), 1))
+        since, room = now - WINDOWS[name], max(limit * factor - coming, 0)
+        recent = rows.filter(counted_at__gt=since).order_by("-counted_at").values_list("counted_at", flat=True)
+        newest: list[datetime] = list(recent[: room + 1])
+        if len(newest) > room or coming > limit * factor:
+            oldest = newest[-1] if newest else now
+            raise Throttled(wait=max((oldest - since).total_seconds(), 1))

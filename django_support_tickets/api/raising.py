@@ -72,8 +72,8 @@ def raise_ticket(values: Mapping[str, Any], files: Files, *, user: Any) -> Ticke
             quota.lock(values["requester"].pk, using=using)
             ticket = Ticket(**values)
             ticket.save(using=using)
-            _add_files(files, ticket=ticket, comment=None, user=user)
             quota.refuse_too_many_tickets(ticket.requester_id, using=using)
+            _add_files(files, ticket=ticket, comment=None, user=user)
             if ticket.delivery == Delivery.QUEUED:
                 _note(ticket, Kind.CREATE, user=user)
             return ticket
@@ -140,7 +140,7 @@ def add_comment(ticket: Ticket, body: str, files: Files, *, user: Any) -> Commen
         quota.lock(user.pk, using=using)
         comment = Comment(ticket=ticket, body=body, created_by=user)
         comment.save(using=using)
-        quota.refuse_too_many_messages(Comment, user.pk, using=using)
+        quota.refuse_too_many_comments(user.pk, using=using)
         _add_files(files, ticket=ticket, comment=comment, user=user)
         _note(comment, Kind.COMMENT, user=user)
     return comment
@@ -175,13 +175,13 @@ def complaints(files: str = "files") -> Iterator[None]:
 
 def _add_files(files: Files, *, ticket: Ticket, comment: Comment | None, user: Any) -> list[Attachment]:
     using, added = str(ticket._state.db), []
+    if files:
+        quota.refuse_too_many_files(user.pk, coming=len(files), using=using)
     for file in files:
         file.seek(0)
         attachment = Attachment(ticket=ticket, comment=comment, file=file, name=file.name or "", created_by=user)
         attachment.save(using=using)
         added.append(attachment)
-    if added:
-        quota.refuse_too_many_messages(Attachment, user.pk, using=using)
     return added
 
 

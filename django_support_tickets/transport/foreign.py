@@ -98,7 +98,7 @@ def is_public(address: str) -> bool:
         ip = ipaddress.ip_address(address)
     except ValueError:
         return False
-    if not ip.is_global or ip.is_multicast or ip.is_reserved or any(ip in network for network in UNFIT):
+    if not ip.is_global or ip.is_multicast or any(ip in network for network in UNFIT):
         return False
     if isinstance(ip, ipaddress.IPv4Address):
         return True
@@ -168,7 +168,7 @@ class ForeignFiles:
             port = parts.port
         except ValueError:
             errors.refuse("its address is no URL")
-        if parts.username is not None or parts.password is not None or "@" in parts.netloc:
+        if "@" in parts.netloc:
             errors.refuse("its address names a user")
         if self._is_own_origin(parts):
             return parts

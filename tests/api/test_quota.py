@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 from django.contrib.auth import get_user_model
+from django.core.files.storage import storages
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.db.models import F
 from rest_framework.test import APIClient
@@ -112,10 +113,31 @@ class TestMessages:
         assert Comment.objects.count() == 20
 
     def test_files(self, as_customer: APIClient, delivered: Any) -> None:
-        ticket = delivered()
+        ticket, before = delivered(), stored_files()
         rows = (Attachment(ticket=ticket, name="a.txt", created_by=ticket.requester) for _ in range(20))
         Attachment.objects.bulk_create(rows)
         for path, name in ((f"{URL}{ticket.key}/attachments/", "file"), (URL, "files")):
             answer = as_customer.post(path, {**HELLO, name: SimpleUploadedFile("a.txt", b"x")})
             assert answer.status_code == 429
         assert Ticket.objects.count() == 1
+        assert stored_files() == before
+        Attachment.objects.filter(pk=Attachment.objects.first().pk).delete()  # type: ignore[union-attr]
+        two = [SimpleUploadedFile(f"{number}.txt", b"x") for number in range(2)]
+        assert as_customer.post(URL, {**HELLO, "files": two}).status_code == 429
+        assert as_customer.post(URL, {**HELLO, "files": [SimpleUploadedFile("a.txt", b"x")]}).status_code == 201
+
+    def test_more_files_at_once_than_ever(self, as_customer: APIClient, settings: Any) -> None:
+        settings.SUPPORT_TICKETS_QUOTA = {"hour": 1}
+        files = [SimpleUploadedFile(f"{number}.txt", b"x") for number in range(11)]
+        assert as_customer.post(URL, {**HELLO, "files": files}).status_code == 429
+
+    def test_a_ticket_too_many_stores_no_file(self, as_customer: APIClient, settings: Any) -> None:
+        settings.SUPPORT_TICKETS_QUOTA = {"hour": 0}
+        before = stored_files()
+        assert as_customer.post(URL, {**HELLO, "files": [SimpleUploadedFile("a.txt", b"x")]}).status_code == 429
+        assert stored_files() == before
+
+
+def stored_files() -> list[list[str]]:
+    storage = storages["support_tickets"]
+    return [storage.listdir(folder)[1] for folder in storage.listdir("")[0]]

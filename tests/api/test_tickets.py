@@ -147,8 +147,9 @@ class TestCapabilities:
         assert not Ticket.objects.exists()
 
 
-def stored_files() -> list[str]:
-    return storages["support_tickets"].listdir("")[0]
+def stored_files() -> list[list[str]]:
+    storage = storages["support_tickets"]
+    return [storage.listdir(folder)[1] for folder in storage.listdir("")[0]]
 
 
 class TestDrafts:

@@ -119,7 +119,8 @@ class TestRefusing:
         assert (caught.value.status, caught.value.code) == (404, "missing")
 
     @pytest.mark.parametrize("content", [b"", PNG[:-1], PNG + HTML])
-    def test_another_file_is_not_served(self, attach: Add, storage: Storage, content: bytes) -> None:
+    def test_another_file_is_not_served(self, attach: Add, use_storage: Store, tmp_path: Path, content: bytes) -> None:
+        storage = use_storage("django.core.files.storage.FileSystemStorage", location=str(tmp_path))
         attachment = attach()
         storage.delete(attachment.file.name)
         storage.save(attachment.file.name, ContentFile(content))
@@ -178,9 +179,14 @@ class TestRedirecting:
         assert signed_url(attachment) == ""
         assert attachment_response(attachment).status_code == 200
 
-    def test_a_storage_that_cannot_sign_streams(self, attach: Add, use_storage: Store) -> None:
+    def test_a_storage_that_cannot_sign_streams(
+        self, attach: Add, use_storage: Store, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        assert attachment_response(attach()).status_code == 200
+        assert not caplog.records
         use_storage(f"{__name__}.UnwillingSigner")
         assert attachment_response(attach()).status_code == 200
+        assert "no address was signed: ValueError" in caplog.text
 
     def test_a_quarantined_file_gets_no_address(self, attach: Add, use_storage: Store, ticket: Ticket) -> None:
         self.use(use_storage)

@@ -139,7 +139,7 @@ class World:
     max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture], derandomize=True
 )
 @given(
-    steps=st.lists(STEPS, max_size=14),
+    steps=st.lists(STEPS, max_size=11),
     versions=st.sampled_from(["none", "whole seconds", "exact"]),
     has_ids=st.booleans(),
     webhook_comes=st.booleans(),

@@ -108,9 +108,7 @@ class TicketSerializer(QuickSerializer[Ticket]):
         known = customer_of(person, provider.alias) or {}
         needed = sorted(name for name in provider.capabilities.required_fields & {*CUSTOMER_FIELDS})
         if missing := [name for name in needed if not known.get(name)]:
-            message = _(
-                "Customers cannot raise tickets at this account: it needs %(names)s of you, which is not known."
-            )
+            message = _("Customers cannot raise tickets at this account: it needs to know their %(names)s.")
             raise serializers.ValidationError({"provider": [message % {"names": ", ".join(missing)}]}, code="unknown")
         return known
 
