@@ -2,7 +2,7 @@
 
     python -m benchmarks.admin [--rows N]
 
-100,000 tickets by default; the full profile is --rows 1000000. 50,000 of them lie in the dashboard's window.
+100,000 tickets by default, 1,000,000 in the full profile. 50,000 of them lie in the dashboard's window.
 The database bench_admin_<N> is kept for some hours, since the window moves on. PGHOST, PGPORT, PGUSER and PGPASSWORD
 say where the server is. A line per figure: name, ours, floor or peer, ratio, gate, held; exit 1 if a gate is not held.
 """
@@ -21,6 +21,8 @@ from typing import Any
 import django
 import psycopg
 from django.conf import settings
+
+from benchmarks.report import default_rows, not_run, note, report
 
 SERVER = {
     "HOST": os.environ.get("PGHOST", "127.0.0.1"),
@@ -231,31 +233,33 @@ def run(rows: int) -> int:
         "list, words": (get(f"{ours}?q=upgrade+of+the"), get(f"{plain}?q=upgrade")),
         "dashboard": (dashboard, window),
     }
-    print(f"{rows} tickets; peer: Django's own list, for the dashboard one aggregate over its window")
-    print(f"{'name':<22} {'ours ms':>9} {'peer ms':>9} {'ratio':>7} {'gate ms':>8}  held")
-    held = [report(name, *measure(*pair)) for name, pair in pairs.items()]
+    held = [show(name, *measure(*pair)) for name, pair in pairs.items()]
+    note(f"{rows} tickets; peer: Django's own list, for the dashboard one aggregate over its window")
     return int(not all(held))
 
 
-def report(name: str, ours: float, peer: float) -> bool:
+def show(name: str, ours: float, peer: float) -> bool:
     """Print a line; return whether the gate is held."""
     gate = GATES.get(name)
-    held = gate is None or ours <= gate
-    shown = f"{gate:>8}  {'yes' if held else 'NO'}" if gate else f"{'–':>8}  –"
-    print(f"{name:<22} {ours:>9.1f} {peer:>9.1f} {ours / peer:>6.2f}x {shown}")
-    return held
+    return report(
+        f"admin.{name}",
+        ours=f"{ours:.1f} ms",
+        floor=f"{peer:.1f} ms",
+        ratio=f"{ours / peer:.2f} ×",
+        gate=f"≤ {gate:.0f} ms" if gate else "–",
+        held=ours <= gate if gate else None,
+    )
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description="The [admin] gates.")
-    parser.add_argument("--rows", type=int, default=100_000, help="tickets in the table")
+    parser.add_argument("--rows", type=int, default=default_rows(), help="tickets in the table")
     rows = max(parser.parse_args().rows, WINDOW + 1)
     name = f"bench_admin_{rows}"
     try:
         create_database(name)
     except psycopg.OperationalError as error:
-        print(f"admin: NOT RUN: no PostgreSQL server: {error}")
-        return int(os.environ.get("CI") == "true")
+        return not_run("admin", f"no PostgreSQL server: {error}")
     configure(name)
     return run(rows)
 

@@ -2,8 +2,9 @@
 
     python -m benchmarks.api [--rows N]
 
-100,000 tickets by default; the database bench_api_<N> is made once and kept. PGHOST, PGPORT, PGUSER and PGPASSWORD say
-where the server is. A line per figure: name, ours, floor, ratio, gate, held; exit 1 if a gate is not held.
+100,000 tickets by default, 1,000,000 in the full profile; the database bench_api_<N> is made once and kept. PGHOST,
+PGPORT, PGUSER and PGPASSWORD say where the server is. A line per figure: name, ours, floor, ratio, gate, held; exit
+1 if a gate is not held.
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ from importlib import import_module
 
 import django
 import psycopg
+
+from benchmarks.report import default_rows
 
 
 def create_database(name: str) -> None:
@@ -31,7 +34,7 @@ def create_database(name: str) -> None:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description="The [api] gates.")
-    parser.add_argument("--rows", type=int, default=100_000, help="tickets in the table")
+    parser.add_argument("--rows", type=int, default=default_rows(), help="tickets in the table")
     rows = parser.parse_args().rows
     name = f"bench_api_{rows}"
     create_database(name)

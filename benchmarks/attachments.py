@@ -27,6 +27,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from benchmarks.report import note, report
+
 ROOT = Path(__file__).resolve().parent.parent
 MEGABYTES = 50
 GATE_SPEED = 0.70
@@ -57,23 +59,25 @@ def main(rounds: int = 7) -> int:
                     runs.ours.append(seconds)
                     runs.memory.append(memory)
                     runs.floor.append(floor)
-    print("name ours floor ratio gate held")
-    return max(report(direction, runs) for direction, runs in directions.items())
+    return max(show(direction, runs) for direction, runs in directions.items())
 
 
-def report(direction: str, runs: Runs) -> int:
+def show(direction: str, runs: Runs) -> int:
     """Print the two figures of a direction; return 1 if one of them does not hold its gate."""
     own, floor, memory = (statistics.median(values) for values in (runs.ours, runs.floor, runs.memory))
     speed, is_light = floor / own, memory <= GATE_MEMORY_MB
-    print(
-        f"attachments.{direction} {MEGABYTES / own:.0f}MB/s {MEGABYTES / floor:.0f}MB/s {speed:.0%}"
-        f" >={GATE_SPEED:.0%} {'yes' if speed >= GATE_SPEED else 'no'}"
+    report(
+        f"attachments.{direction}",
+        ours=f"{MEGABYTES / own:.0f} MB/s",
+        floor=f"{MEGABYTES / floor:.0f} MB/s",
+        ratio=f"{speed:.0%}",
+        gate=f"≥ {GATE_SPEED:.0%}",
+        held=speed >= GATE_SPEED,
     )
-    print(
-        f"attachments.{direction}_memory {memory:+.1f}MB 0MB - <={GATE_MEMORY_MB:+.0f}MB {'yes' if is_light else 'no'}"
-    )
+    gate = f"≤ {GATE_MEMORY_MB:+.0f} MB"
+    report(f"attachments.{direction}_memory", ours=f"{memory:+.1f} MB", floor="0 MB", gate=gate, held=is_light)
     spread = f"{MEGABYTES / max(runs.ours):.0f} to {MEGABYTES / min(runs.ours):.0f} MB/s"
-    print(f"  goal {GOAL_SPEED:.0%}; medians of {len(runs.ours)} runs, ours from {spread}")
+    note(f"goal {GOAL_SPEED:.0%}; medians of {len(runs.ours)} runs, ours from {spread}")
     return int(speed < GATE_SPEED or not is_light)
 
 

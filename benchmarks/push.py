@@ -25,6 +25,8 @@ import django
 import psycopg
 from django.core.management import call_command
 
+from benchmarks.report import note, report
+
 ROOT = Path(__file__).resolve().parent.parent
 TLS = ROOT / "tests" / "data" / "tls"
 LATENCY = 0.05
@@ -102,34 +104,28 @@ def connections(port: int) -> int:
     return accepted
 
 
-def report(name: str, ours: str, floor: str, ratio: str, gate: str, held: bool | None) -> bool:
-    """Print a line; return whether the gate is held, or there is none."""
-    word = {True: "yes", False: "NO", None: "-"}[held]
-    sys.stdout.write(f"{name:38} {ours:>10} {floor:>10} {ratio:>7} {gate:>8} {word}\n")
-    sys.stdout.flush()
-    return held is not False
-
-
 def run(*, rounds: int, count: int) -> bool:
     """Measure everything; return whether all gates are held."""
     held = []
     with vendor() as port:
         url = f"http://127.0.0.1:{port}"
         cost = measure("queries", url, 1, 1)
-        for name, value, most in (("claim and mark", cost["before"], 3), ("settle", cost["after"], 4)):
-            held.append(report(f"push.statements {name}", f"{value}", "-", "-", f"<= {most}", value <= most))
+        for name, value, most in (("claim_and_mark", cost["before"], 3), ("settle", cost["after"], 4)):
+            held.append(report(f"push.statements_{name}", ours=f"{value}", gate=f"≤ {most}", held=value <= most))
         medians = rates(url, rounds=rounds, count=count)
     for workers, least in ((8, 0.75), (16, None)):
         ours, bare = medians["ours", workers], medians["bare", workers]
         share = ours * LATENCY / workers
         is_held = None if least is None else share >= least
-        gate = "reported" if least is None else f">= {least:.0%}"
-        held.append(report(f"push.{workers}_workers", f"{ours:.0f}/s", f"{bare:.0f}/s", f"{share:.0%}", gate, is_held))
+        gate = "–" if least is None else f"≥ {least:.0%}"
+        figures = {"ours": f"{ours:.0f}/s", "floor": f"{bare:.0f}/s", "ratio": f"{share:.0%}"}
+        held.append(report(f"push.{workers}_workers", **figures, gate=gate, held=is_held))
     with vendor(str(TLS / "good.pem")) as port:
         url = f"https://127.0.0.1:{port}"
         measure("ours", url, 16, 1000, verify=str(TLS / "authority.pem"))
         accepted = connections(port)
-    held.append(report("push.tls_connections 1000 at 16", f"{accepted}", "16", "-", "<= 32", accepted <= 32))
+    held.append(report("push.tls_connections", ours=f"{accepted}", floor="16", gate="≤ 32", held=accepted <= 32))
+    note("connections for 1,000 tickets by 16 workers; the ratio of workers is the share of workers / latency")
     return all(held)
 
 
@@ -138,7 +134,6 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--tickets", type=int, default=400)
     options = parser.parse_args()
-    report("name", "ours", "floor", "ratio", "gate", None)
     with database():
         return int(not run(rounds=options.rounds, count=options.tickets))
 

@@ -9,7 +9,6 @@ Needs gunicorn and psycopg; PGHOST, PGPORT, PGUSER and PGPASSWORD say where the 
 from __future__ import annotations
 
 import itertools
-import os
 import statistics
 import sys
 import threading
@@ -17,6 +16,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+from benchmarks.report import not_run, note, report
 from benchmarks.webhook_site.running import (
     BARE,
     OURS,
@@ -53,8 +53,7 @@ class Runs:
 
 def main(rounds: int = 7, seconds: float = 3.0) -> int:
     if missing := missing_server():
-        print(f"webhooks: NOT RUN: {missing}")
-        return int(os.environ.get("CI") == "true")
+        return not_run("webhooks", missing)
     with database():
         remote_ids = itertools.cycle(add_tickets(TICKETS))
         numbers = itertools.count()
@@ -65,7 +64,7 @@ def main(rounds: int = 7, seconds: float = 3.0) -> int:
             for number in range(rounds):
                 for path in list(runs)[:: 1 if number % 2 else -1]:
                     measure(port, messages(path, remote_ids, numbers), runs[path], seconds=seconds)
-    return report(runs[OURS], runs[BARE])
+    return show(runs[OURS], runs[BARE])
 
 
 def messages(path: str, remote_ids: Iterator[str], numbers: Iterator[int]) -> Iterator[bytes]:
@@ -95,15 +94,20 @@ def measure(port: int, requests: Iterator[bytes], runs: Runs, *, seconds: float)
     runs.per_second.append((len(runs.seconds) - before) / (time.perf_counter() - started))
 
 
-def report(ours: Runs, bare: Runs) -> int:
+def show(ours: Runs, bare: Runs) -> int:
     ratio = ours.median / bare.median
     held = ratio >= GATE and not ours.failed and not bare.failed
     times = [1000 * runs.percentile(percent) for runs in (ours, bare) for percent in (50, 99)]
-    print("name ours floor ratio gate held")
-    figures = f"{ours.median:.0f}/s {bare.median:.0f}/s {ratio:.0%} >={GATE:.0%} {'yes' if held else 'no'}"
-    print(f"webhooks.per_second {figures}")
-    print(
-        f"  goal {GOAL:.0%}; medians of {len(ours.per_second)} runs; failed {ours.failed + bare.failed};"
+    report(
+        "webhooks.per_second",
+        ours=f"{ours.median:.0f}/s",
+        floor=f"{bare.median:.0f}/s",
+        ratio=f"{ratio:.0%}",
+        gate=f"≥ {GATE:.0%}",
+        held=held,
+    )
+    note(
+        f"goal {GOAL:.0%}; medians of {len(ours.per_second)} runs; failed {ours.failed + bare.failed};"
         f" p50 and p99 in ms: ours {times[0]:.1f} {times[1]:.1f}, floor {times[2]:.1f} {times[3]:.1f}"
     )
     return 0 if held else 1

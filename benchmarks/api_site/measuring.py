@@ -19,6 +19,7 @@ from django.test import RequestFactory
 from rest_framework.test import force_authenticate
 
 from benchmarks.api_site.filling import fill
+from benchmarks.report import note, report
 from django_support_tickets.api.serializers import AgentTicketDetailSerializer, AgentTicketSerializer, TicketSerializer
 from django_support_tickets.api.views import TicketViewSet
 from django_support_tickets.models import Attachment, Comment, Ticket
@@ -49,8 +50,8 @@ def run(rows: int) -> int:
             "customer", users["customer"], Ticket.objects.filter(requester=users["customer"]), *[TicketSerializer] * 2
         ),
     ]
-    print(f"{rows} tickets, medians of {RUNS} runs in turns")
     held = [_report(figure, *_measure(figure)) for figure in figures]
+    note(f"{rows} tickets, medians of {RUNS} runs in turns")
     return int(not all(held))
 
 
@@ -119,9 +120,11 @@ def _measure(figure: Figure) -> tuple[float, float]:
 
 def _report(figure: Figure, ours: float, floor: float) -> bool:
     ratio = ours / floor
-    held = ratio <= figure.gate
-    print(
-        f"api-{figure.name}: {1000 * ours:.1f} ms, floor {1000 * floor:.1f} ms, x{ratio:.2f}, "
-        f"gate <= x{figure.gate:.1f}, held: {held}"
+    return report(
+        f"api.{figure.name}",
+        ours=f"{1000 * ours:.1f} ms",
+        floor=f"{1000 * floor:.1f} ms",
+        ratio=f"{ratio:.2f} ×",
+        gate=f"≤ {figure.gate:.1f} ×",
+        held=ratio <= figure.gate,
     )
-    return held
