@@ -19,6 +19,7 @@ from django_support_tickets.dispatch import resolve_dispatcher
 from django_support_tickets.exceptions import InvalidProvider
 from django_support_tickets.models import Ticket
 from django_support_tickets.providers import providers
+from django_support_tickets.providers.options import complaints_of_types
 
 Apps = Sequence[AppConfig] | None
 
@@ -62,7 +63,7 @@ def check_providers(app_configs: Apps = None, **kwargs: Any) -> list[CheckMessag
                 id="support_tickets.E002",
             )
         ]
-    return [message for alias in providers for message in (*_check_provider(alias), *_check_placeholders(alias))]
+    return [message for alias in providers for message in ([*_check_provider(alias)] or _check_placeholders(alias))]
 
 
 def check_dispatcher(app_configs: Apps = None, **kwargs: Any) -> list[CheckMessage]:
@@ -164,14 +165,22 @@ def _check_provider(alias: str) -> Iterator[CheckMessage]:
     if not isinstance(alias, str) or not 0 < len(alias) <= 64:
         yield Error(f"Provider {alias!r}: an alias has 1 to 64 characters.", hint=hint, id="support_tickets.E003")
         return
+    for complaint in _complaints_of_account(alias):
+        hint_about = f"{hint} What is wrong: {complaint}"
+        yield Error(f"Provider {alias!r}: {complaint}", hint=hint_about, id="support_tickets.E003")
+
+
+def _complaints_of_account(alias: str) -> Iterator[str]:
+    """Yield the options of a wrong type; where there are none, what building the provider complains of."""
     try:
-        providers[alias]
+        complaints = [*complaints_of_types(*providers.configured(alias))]
+        yield from complaints
+        if not complaints:
+            providers[alias]
     except InvalidProvider as error:
-        complaint = str(error).removeprefix(f"Provider {alias!r}: ")
-        yield Error(str(error), hint=f"{hint} What is wrong: {complaint}", id="support_tickets.E003")
+        yield str(error).removeprefix(f"Provider {alias!r}: ")
     except Exception as error:  # of a class of the project's own; its text may quote an option
-        complaint = f"building it raised {type(error).__name__}"
-        yield Error(f"Provider {alias!r}: {complaint}.", hint=hint, id="support_tickets.E003")
+        yield f"building it raised {type(error).__name__}."
 
 
 def _check_placeholders(alias: str) -> Iterator[CheckMessage]:

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -93,6 +93,94 @@ class TestProviders:
         assert "'ripio'" in message
         assert named in message
 
+    @pytest.mark.parametrize(
+        ("option", "value"),
+        [
+            ("timeout", ("a", None)),
+            ("timeout", (5.0,)),
+            ("timeout", (5.0, -1.0)),
+            ("deadline", "30"),
+            ("deadline", float("nan")),
+            ("deadline", True),
+            ("settle_seconds", "1"),
+            ("rate", [1]),
+            ("max_response_bytes", 2e6),
+            ("proxies", "http://proxy.example"),
+            ("proxies", {"https": 1}),
+            ("verify", 1),
+            ("reference", "no"),
+            ("import_unknown", None),
+            ("mirror_attachments", 0),
+            ("attachment_hosts", "files.example"),
+            ("attachment_hosts", [None]),
+            ("webhook_secrets", None),
+            ("webhook_secrets", 5),
+            ("webhook_secrets", ["one", None]),
+            ("webhook_tolerance", "300"),
+            ("client_id", 5),
+            ("base_url", b"https://ripio.example"),
+            ("token_leeway", None),
+            ("max_files", "5"),
+            ("max_files", -1),
+            ("allowed_extensions", "pdf"),
+            ("allowed_extensions", [1]),
+            ("signature_headers", "X-Signature"),
+            ("require_sha256_prefix", "yes"),
+        ],
+    )
+    def test_an_option_of_a_wrong_type_is_named(self, option: str, value: Any) -> None:
+        (message,) = complaints(ripio={"BACKEND": RIPIO, "OPTIONS": {**OPTIONS, option: value}})
+        assert message.startswith(f"Provider 'ripio': {option} must be ")
+
+    @pytest.mark.parametrize(
+        ("option", "value"),
+        [
+            ("timeout", [5, 15]),
+            ("deadline", 30),
+            ("rate", None),
+            ("verify", "/etc/authority.pem"),
+            ("proxies", {"https": "http://proxy.example"}),
+            ("attachment_hosts", []),
+            ("webhook_secrets", b"one"),
+            ("webhook_secrets", lambda: ["one"]),
+            ("client_secret", lambda: "one"),
+            ("allowed_extensions", {"pdf"}),
+            ("summary_max", 240),
+        ],
+    )
+    def test_an_option_of_a_right_type_is_in_order(self, option: str, value: Any) -> None:
+        assert complaints(ripio={"BACKEND": RIPIO, "OPTIONS": {**OPTIONS, option: value}}) == []
+
+    def test_every_wrong_option_of_every_account_is_named_at_once(self) -> None:
+        verifik = {"token": "x", "write_dialect": "html", "expiration_days": "1"}
+        found = complaints(
+            ripio={"BACKEND": RIPIO, "OPTIONS": {**OPTIONS, "verify": None, "reference": None}},
+            verifik={"BACKEND": "django_support_tickets.providers.verifik.VerifikProvider", "OPTIONS": verifik},
+        )
+        assert found == [
+            "Provider 'ripio': verify must be True or False or a text",
+            "Provider 'ripio': reference must be True or False",
+            "Provider 'verifik': write_dialect must be 'docs' or 'app'",
+            "Provider 'verifik': expiration_days must be a number or None",
+        ]
+
+    def test_a_wrong_value_is_not_named_since_it_may_be_a_secret(self) -> None:
+        (message,) = complaints(ripio={"BACKEND": RIPIO, "OPTIONS": {**OPTIONS, "webhook_secrets": {"canary": 1}}})
+        assert "canary" not in message
+
+    def test_a_class_of_a_project_is_held_to_the_types_it_declares(self) -> None:
+        desk: dict[str, Any] = {"BACKEND": f"{__name__}.OwnProvider"}
+        assert complaints(desk={**desk, "OPTIONS": {"since": date(2026, 1, 1), "sizes": (1, 2, 3), "other": 5}}) == []
+        assert complaints(desk={**desk, "OPTIONS": {"since": "today", "rate": "1", "sizes": 5}}) == [
+            "Provider 'desk': since must be of type date or None",
+            "Provider 'desk': rate must be a number or None",
+            "Provider 'desk': sizes must be a list",
+        ]
+
+    def test_annotations_for_a_type_checker_only_are_left_to_it(self) -> None:
+        odd = {"BACKEND": f"{__name__}.OddlyTypedProvider", "OPTIONS": {"note": 5, "deadline": 10.0}}
+        assert complaints(desk=odd) == []
+
     def test_a_callable_value_is_not_called(self) -> None:
         def secret() -> str:
             raise AssertionError("a check must not ask the secret manager")
@@ -132,6 +220,25 @@ class StrangeProvider(Provider):
         raise NotImplementedError
 
 
+class OwnProvider(Provider):
+    """A class of a project's own, with options of its own."""
+
+    capabilities = Capabilities()
+
+    def __init__(
+        self, alias: str, *, since: date | None = None, sizes: tuple[int, ...] = (), other: Any = None, **common: Any
+    ) -> None:
+        super().__init__(alias, **common)
+
+    get = StrangeProvider.get
+    create = StrangeProvider.create
+
+
+class OddlyTypedProvider(OwnProvider):
+    def __init__(self, alias: str, *, note: NowhereToBeFound = None, **common: Any) -> None:  # type: ignore[name-defined]  # noqa: F821
+        super().__init__(alias, **common)
+
+
 class PublicBucket(InMemoryStorage):
     """Like an S3 storage whose addresses need no signature."""
 
@@ -169,7 +276,7 @@ def ripio() -> Callable[..., Any]:
 
 class TestSecrets:
     @pytest.mark.fault(58)
-    @pytest.mark.parametrize("secrets", [None, "", [""], [None], ["good one", "changeme"], "...", ["<secret>"], [b" "]])
+    @pytest.mark.parametrize("secrets", ["", [""], ["good one", "changeme"], "...", ["<secret>"], [b" "]])
     def test_a_webhook_secret_that_is_none_is_an_error(self, ripio: Any, secrets: Any) -> None:
         with ripio(webhook_secrets=secrets):
             (message,) = check_providers()

@@ -179,7 +179,7 @@ def _look_at_webhooks(provider: Provider) -> Iterator[Finding]:
     yield Finding(Level.OK, provider.alias, "webhooks", f"{count}, a forged one is refused, {path}")
 
 
-def _complaint_of_webhooks(provider: Provider, path: str, secrets: list[str]) -> str:
+def _complaint_of_webhooks(provider: Provider, path: str, secrets: list[str | bytes]) -> str:
     """Return what is wrong with the webhooks of an account, tried in this process without storing anything."""
     if not secrets:
         return "no usable webhook_secrets, so every webhook is refused; tickets are only polled"

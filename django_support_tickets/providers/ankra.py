@@ -91,7 +91,9 @@ class AnkraProvider(HttpProvider):
         common.setdefault("rate", 2.0)
         super().__init__(alias, base_url=base_url, **common)
         self._refuse_unless_text("token", token)
-        self._refuse_unless_positive("page_size", page_size)
+        limits = {"max_files": max_files, "max_file_bytes": max_file_bytes, "max_download_bytes": max_download_bytes}
+        for name, value in {"page_size": page_size, **limits}.items():
+            self._refuse_unless_positive(name, value)
         self._token = token
         self.organisation_id = own_key(organisation_id)
         if not self.organisation_id:

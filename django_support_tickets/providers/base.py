@@ -4,6 +4,7 @@ import contextlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
+from math import inf
 from types import TracebackType
 from typing import Any, Self, TypedDict, TypeVar
 
@@ -27,6 +28,7 @@ from django_support_tickets.records import (
 )
 
 T = TypeVar("T")
+Secrets = str | bytes | Sequence[str | bytes]
 
 
 class CommonOptions(TypedDict, total=False):
@@ -44,7 +46,7 @@ class CommonOptions(TypedDict, total=False):
     import_unknown: bool
     mirror_attachments: bool
     attachment_hosts: Sequence[str]
-    webhook_secrets: Sequence[str] | Callable[[], Sequence[str]]
+    webhook_secrets: Secrets | Callable[[], Secrets]
     webhook_tolerance: float | None
 
 
@@ -87,7 +89,7 @@ class Provider(ABC):
         import_unknown: bool = False,
         mirror_attachments: bool = False,
         attachment_hosts: Sequence[str] = (),
-        webhook_secrets: Sequence[str] | Callable[[], Sequence[str]] = (),
+        webhook_secrets: Secrets | Callable[[], Secrets] = (),
         webhook_tolerance: float | None = None,
     ) -> None:
         self.alias = alias
@@ -178,11 +180,11 @@ class Provider(ABC):
         """Return how many seconds a whole operation may take: create, comment, upload, close, get, list, find."""
         return self.upload_deadline if operation in ("upload", "find") else self.deadline
 
-    def webhook_secrets(self) -> tuple[str, ...]:
+    def webhook_secrets(self) -> tuple[str | bytes, ...]:
         """Return the secrets that are valid now, without blank ones."""
         value = resolved(self._webhook_secrets) or ()
-        secrets = (value,) if isinstance(value, str) else value
-        return tuple(secret for secret in secrets if isinstance(secret, str) and secret.strip())
+        secrets = (value,) if isinstance(value, (str, bytes)) else value
+        return tuple(secret for secret in secrets if isinstance(secret, (str, bytes)) and secret.strip())
 
     def invalid(self, complaint: str) -> InvalidProvider:
         """Return the error for a wrong option, naming this account."""
@@ -196,6 +198,8 @@ class Provider(ABC):
                 self._refuse_unless_positive(name, value)
         if not isinstance(self.timeout, (tuple, list)) or len(self.timeout) != 2:
             raise self.invalid("timeout must be two numbers of seconds (connect, read)")
+        for value in self.timeout:
+            self._refuse_unless_positive("timeout", value)
 
     def _refuse_unless_text(self, name: str, value: Any) -> None:
         """Refuse a required text that is missing; its value, which may be a secret, is not named."""
@@ -203,5 +207,5 @@ class Provider(ABC):
             raise self.invalid(f"{name} must be a text that is not empty, or a callable that returns one")
 
     def _refuse_unless_positive(self, name: str, value: Any) -> None:
-        if isinstance(value, bool) or not isinstance(value, (int, float)) or value <= 0:
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < inf:
             raise self.invalid(f"{name} must be a positive number, not {value!r}")

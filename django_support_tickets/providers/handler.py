@@ -16,12 +16,15 @@ class ProviderHandler:
 
     def __getitem__(self, alias: str) -> Provider:
         """Return a new, light instance; raise InvalidProvider naming the alias and what is wrong with it."""
-        backend = self._backend(alias)
-        options = self._config(alias).get("OPTIONS", {})
+        backend, options = self.configured(alias)
         try:
             return backend(alias, **options)
         except TypeError as error:
             raise InvalidProvider(f"Provider {alias!r}: {_complaint(error)}") from None
+
+    def configured(self, alias: str) -> tuple[type[Provider], Mapping[str, Any]]:
+        """Return the class and the OPTIONS of an alias; raise InvalidProvider if there is none that can be used."""
+        return self._backend(alias), self._config(alias).get("OPTIONS", {})
 
     def __iter__(self) -> Iterator[str]:
         return iter(settings.PROVIDERS)

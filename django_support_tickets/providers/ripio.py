@@ -98,6 +98,9 @@ class RipioProvider(HttpProvider):
         super().__init__(alias, base_url=base_url, **common)
         self._refuse_unless_text("client_id", client_id)
         self._refuse_unless_text("client_secret", client_secret)
+        limits = {"max_files": max_files, "max_file_bytes": max_file_bytes, "max_total_bytes": max_total_bytes}
+        for name, value in {**limits, "summary_max": summary_max, "description_max": description_max}.items():
+            self._refuse_unless_positive(name, value)
         self._client_id = client_id
         self._client_secret = client_secret
         self.token_path = token_path
