@@ -46,10 +46,16 @@ CELLS = (
 
 
 def interpreter(version: str) -> str | None:
-    """Return the path of a Python of this version, None if there is none."""
-    candidates = sorted(Path.home().glob(f".pyenv/versions/{version}.*/bin/python"), reverse=True)
-    own = sys.executable if f"{sys.version_info[0]}.{sys.version_info[1]}" == version else None
-    return own or shutil.which(f"python{version}") or next(map(str, candidates), None)
+    """Return the path of a Python of this version that runs, None if there is none."""
+    candidates = [sys.executable, shutil.which(f"python{version}") or ""]
+    candidates += sorted(map(str, Path.home().glob(f".pyenv/versions/{version}.*/bin/python")), reverse=True)
+    return next((path for path in candidates if path and version_of(path) == version), None)
+
+
+def version_of(python: str) -> str:
+    """Return what an interpreter says it is, "" if it does not run: a shim of pyenv may stand for none."""
+    command = [python, "-c", "import sys; print('%d.%d' % sys.version_info[:2])"]
+    return subprocess.run(command, capture_output=True, text=True).stdout.strip()
 
 
 def answers(database: str) -> bool:
