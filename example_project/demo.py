@@ -6,11 +6,14 @@
 from __future__ import annotations
 
 import base64
+import errno
+import fcntl
 import json
 import os
 import shutil
 import sys
 from pathlib import Path
+from typing import IO
 
 import django
 from django.core.management import call_command
@@ -19,6 +22,7 @@ from django_support_tickets.testing.sandbox import Fault, Sandbox
 
 HERE = Path(__file__).resolve().parent
 VAR = HERE / "var"
+LOCK = VAR / "lock"
 PNG = base64.b64decode(
     "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
 )
@@ -26,7 +30,7 @@ PNG = base64.b64decode(
 
 def main() -> None:
     serving = "--serve" in sys.argv
-    with Sandbox(port=8800 if serving else 0) as sandbox:
+    with claim_folder(), start_vendors(8800 if serving else 0) as sandbox:
         prepare(sandbox)
         # Models can be imported only now.
         import story
@@ -37,9 +41,30 @@ def main() -> None:
             serve()
 
 
+def claim_folder() -> IO[str]:
+    """Keep other demos away from the data until this one ends; end at once if one is at work."""
+    VAR.mkdir(exist_ok=True)
+    lock = LOCK.open("w")
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        sys.exit("`make demo` or `make serve` is at work with this data already. End it first: Ctrl-C in its terminal.")
+    return lock
+
+
+def start_vendors(port: int) -> Sandbox:
+    """Return the fake vendors, listening; end with a sentence if something else listens there."""
+    try:
+        return Sandbox(port=port).start()
+    except OSError as error:
+        if error.errno != errno.EADDRINUSE:
+            raise
+        sys.exit(f"Something listens on port {port} already, where the fake vendors are to be. End it first.")
+
+
 def prepare(sandbox: Sandbox) -> None:
-    shutil.rmtree(VAR, ignore_errors=True)
-    VAR.mkdir()
+    for path in set(VAR.iterdir()) - {LOCK}:
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
     options = sandbox.options()
     # The sandbox does not mind: no need to keep to the vendors' rates here.
     for alias in ("verifik", "ankra"):
