@@ -36,12 +36,14 @@ def other(django_db_setup: None, django_db_blocker: Any, tmp_path_factory: pytes
     file = str(tmp_path_factory.mktemp("other") / "database")
     engine = {"ENGINE": "django.db.backends.sqlite3", "NAME": file, "TEST": {"NAME": file}}
     connections.settings["other"] = connections.configure_settings({"default": {}, "other": engine})["other"]
-    with django_db_blocker.unblock():
-        name = connections["other"].creation.create_test_db(verbosity=0, serialize=False)
-        yield "other"
-        connections["other"].creation.destroy_test_db(name, verbosity=0)
-    del connections["other"]
-    del connections.settings["other"]
+    try:
+        with django_db_blocker.unblock():
+            name = connections["other"].creation.create_test_db(verbosity=0)
+            yield "other"
+            connections["other"].creation.destroy_test_db(name, verbosity=0)
+    finally:  # not left to the tests of other modules
+        del connections["other"]
+        del connections.settings["other"]
 
 
 def raised(using: str, **values: Any) -> Ticket:
