@@ -1,3 +1,5 @@
+"""The system checks; registered by the app's `ready()`."""
+
 from __future__ import annotations
 
 import re
@@ -8,7 +10,7 @@ from typing import Any
 
 from django.apps import AppConfig
 from django.conf import settings as django_settings
-from django.core.checks import CheckMessage, Error, Tags, register
+from django.core.checks import CheckMessage, Error
 from django.core.checks import Warning as CheckWarning
 from django.core.files.storage import FileSystemStorage, storages
 from django.db import connections, router
@@ -30,14 +32,6 @@ UNQUEUED_TASKS = ("ImmediateBackend", "DummyBackend")
 SECRET_NAME = re.compile("API|AUTH|TOKEN|KEY|SECRET|PASS|SIGNATURE|HTTP_COOKIE", re.IGNORECASE)
 # Named, not imported: it would bring the HTTP library into every process.
 USABLE = "django_support_tickets.providers.signatures.is_usable_secret"
-
-
-def connect() -> None:
-    """Register all checks; called once by the app's `ready()`."""
-    for check in (check_settings, check_providers, check_dispatcher, check_functions, check_values):
-        register(check, Tags.compatibility)
-    for check in (check_deployment, check_storage, check_databases):
-        register(check, Tags.security, deploy=True)
 
 
 def check_settings(app_configs: Apps = None, **kwargs: Any) -> list[CheckMessage]:

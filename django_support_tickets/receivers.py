@@ -1,29 +1,16 @@
+"""What happens at saves and deletions in anybody's code; connected by the app's `ready()`."""
+
 from __future__ import annotations
 
 from typing import Any
 
 from django.db.models import Model, ProtectedError, QuerySet
-from django.db.models.signals import post_save, pre_delete, pre_save
 from django.utils.translation import gettext as _
 
-from django_support_tickets.attachments import cleanup
 from django_support_tickets.dispatch import wake
-from django_support_tickets.models import Attachment, Comment, Delivery, Submission, Ticket, TicketEvent
+from django_support_tickets.models import Delivery, Submission, Ticket, TicketEvent
 from django_support_tickets.outbox.flight import is_in_flight, ticket_id_of
 from django_support_tickets.outbox.intake import enqueue, prepare
-
-SUBMISSIONS = (Ticket, Comment, Attachment)
-
-
-def connect() -> None:
-    """Connect all receivers; called once by the app's `ready()`."""
-    for model in SUBMISSIONS:
-        name = f"support_tickets.{model.__name__}"
-        pre_save.connect(prepare_submission, sender=model, dispatch_uid=f"{name}.prepare")
-        post_save.connect(queue_submission, sender=model, dispatch_uid=f"{name}.queue")
-        pre_delete.connect(refuse_delete_in_flight, sender=model, dispatch_uid=f"{name}.delete")
-    post_save.connect(wake_after_decision, sender=TicketEvent, dispatch_uid="support_tickets.TicketEvent.wake")
-    cleanup.connect()
 
 
 def prepare_submission(instance: Submission, raw: bool, update_fields: frozenset[str] | None, **kwargs: Any) -> None:

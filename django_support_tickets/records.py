@@ -8,40 +8,10 @@ from datetime import datetime
 from html import unescape
 from typing import Any, BinaryIO, Final, Literal
 
-from django.db.models import TextChoices
-from django.utils.translation import gettext_lazy as _
-
-
-class Status(TextChoices):
-    """The vendor's side of a ticket, in our words."""
-
-    PENDING = "pending", _("Pending")
-    OPEN = "open", _("Open")
-    IN_PROGRESS = "in_progress", _("In progress")
-    WAITING = "waiting", _("Waiting for us")
-    ON_HOLD = "on_hold", _("On hold")
-    RESOLVED = "resolved", _("Resolved")
-    CLOSED = "closed", _("Closed")
-    FAILED = "failed", _("Failed")
-    UNKNOWN = "unknown", _("Unknown")
-
-
-class AuthorType(TextChoices):
-    """Who wrote a comment."""
-
-    CUSTOMER = "customer", _("Customer")
-    AGENT = "agent", _("Agent")
-    SYSTEM = "system", _("System")
-    AI = "ai", _("AI")
-    UNKNOWN = "unknown", _("Unknown")
-
-
-class BodyFormat(TextChoices):
-    """How the text of a comment is to be read; it is always escaped on display."""
-
-    TEXT = "text", _("Text")
-    MARKDOWN = "markdown", _("Markdown")
-    HTML = "html", _("HTML")
+from django_support_tickets.vocabulary import AuthorType as AuthorType
+from django_support_tickets.vocabulary import BodyFormat as BodyFormat
+from django_support_tickets.vocabulary import Status as Status
+from django_support_tickets.vocabulary import TicketRef as TicketRef
 
 
 class Absent(enum.Enum):
@@ -64,14 +34,6 @@ NotLoaded = Literal[Absent.ABSENT]
 def _private(default: Any = "") -> Any:
     """Return a field that stays out of `repr()`: text and personal data must not reach logs."""
     return field(default=default, repr=False)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TicketRef:
-    """Name a ticket at a vendor; `customer_id` only where the vendor's path needs it (Moov)."""
-
-    remote_id: str
-    customer_id: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

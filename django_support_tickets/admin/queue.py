@@ -20,7 +20,7 @@ from django_support_tickets.admin.filters import AccountFilter
 from django_support_tickets.admin.paginators import EstimatingPaginator
 from django_support_tickets.admin.scope import scope_of
 from django_support_tickets.admin.wording import explain
-from django_support_tickets.models import OutboxEntry, ProviderState, SyncRun, WebhookDelivery, moment_of
+from django_support_tickets.models import OutboxEntry, ProviderState, SyncRun, moment_of
 
 
 class ReadOnlyAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
@@ -56,7 +56,6 @@ class ReadOnlyAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
         )
 
 
-@admin.register(OutboxEntry)
 class OutboxEntryAdmin(ReadOnlyAdmin):
     """What is on its way: at most one row per ticket."""
 
@@ -95,7 +94,6 @@ class OutboxEntryAdmin(ReadOnlyAdmin):
         return None if explanation is None else str(explanation)
 
 
-@admin.register(WebhookDelivery)
 class WebhookDeliveryAdmin(ReadOnlyAdmin):
     """Which verified webhooks came, and when; their bodies are not kept."""
 
@@ -104,7 +102,6 @@ class WebhookDeliveryAdmin(ReadOnlyAdmin):
     ordering = ("-received_at",)
 
 
-@admin.register(ProviderState)
 class ProviderStateAdmin(ReadOnlyAdmin):
     """What all workers share about an account: pauses, breaker, walks."""
 
@@ -136,7 +133,6 @@ class ProviderStateAdmin(ReadOnlyAdmin):
         return moment_of(state.next_walk_at)
 
 
-@admin.register(SyncRun)
 class SyncRunAdmin(ReadOnlyAdmin):
     """When which account was fetched, and how it went."""
 

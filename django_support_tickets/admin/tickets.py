@@ -44,7 +44,6 @@ class TicketList(ChangeList):
         return super().get_queryset(request, exclude_parameters).defer(*LONG)
 
 
-@admin.register(Ticket)
 class TicketAdmin(DashboardAdmin, DecidingAdmin, SelectingAdmin, PageAdmin):
     """Raise tickets at vendors, follow and answer them, and move on what is stuck."""
 

@@ -11,7 +11,6 @@ from functools import partial
 from typing import Any
 
 from django.db import connections, router, transaction
-from django.db.models.signals import post_delete, pre_save
 from django.utils import timezone
 
 from django_support_tickets.attachments.intake import prepare_attachment
@@ -40,13 +39,6 @@ class OrphanCounts:
     files: int = 0
     orphans: int = 0
     deleted: int = 0
-
-
-def connect() -> None:
-    """Connect what keeps rows and stored files together; called once by the app's receivers."""
-    name = "support_tickets.Attachment"
-    pre_save.connect(prepare_draft, sender=Attachment, dispatch_uid=f"{name}.prepare_draft")
-    post_delete.connect(delete_file_after_commit, sender=Attachment, dispatch_uid=f"{name}.delete_file")
 
 
 def prepare_draft(instance: Attachment, raw: bool, **kwargs: Any) -> None:

@@ -14,7 +14,7 @@ from django.utils.translation import gettext_lazy as _
 from django_support_tickets.conf import settings
 from django_support_tickets.models.submission import Delivery, Submission
 from django_support_tickets.models.ticket import Ticket
-from django_support_tickets.records import AuthorType, BodyFormat
+from django_support_tickets.vocabulary import AuthorType, BodyFormat
 
 
 class Comment(Submission):

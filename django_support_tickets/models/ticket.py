@@ -12,7 +12,7 @@ from django.utils.translation import gettext_lazy as _
 
 from django_support_tickets.conf import settings
 from django_support_tickets.models.submission import Delivery, Submission
-from django_support_tickets.records import Status, TicketRef
+from django_support_tickets.vocabulary import Status, TicketRef
 
 #: As `digest`: the ticket was erased. Whatever its vendor has to say, nothing is fetched of it any more.
 ERASED = "erased"

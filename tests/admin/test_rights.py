@@ -11,7 +11,7 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
 from django.urls import URLPattern, reverse
 
-from django_support_tickets.admin import TicketAdmin
+from django_support_tickets.admin.tickets import TicketAdmin
 from django_support_tickets.models import (
     Attachment,
     Comment,

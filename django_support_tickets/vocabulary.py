@@ -1,0 +1,48 @@
+"""What models and records have in common; apart from the records, so that loading the models does not load those."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from django.db.models import TextChoices
+from django.utils.translation import gettext_lazy as _
+
+
+class Status(TextChoices):
+    """The vendor's side of a ticket, in our words."""
+
+    PENDING = "pending", _("Pending")
+    OPEN = "open", _("Open")
+    IN_PROGRESS = "in_progress", _("In progress")
+    WAITING = "waiting", _("Waiting for us")
+    ON_HOLD = "on_hold", _("On hold")
+    RESOLVED = "resolved", _("Resolved")
+    CLOSED = "closed", _("Closed")
+    FAILED = "failed", _("Failed")
+    UNKNOWN = "unknown", _("Unknown")
+
+
+class AuthorType(TextChoices):
+    """Who wrote a comment."""
+
+    CUSTOMER = "customer", _("Customer")
+    AGENT = "agent", _("Agent")
+    SYSTEM = "system", _("System")
+    AI = "ai", _("AI")
+    UNKNOWN = "unknown", _("Unknown")
+
+
+class BodyFormat(TextChoices):
+    """How the text of a comment is to be read; it is always escaped on display."""
+
+    TEXT = "text", _("Text")
+    MARKDOWN = "markdown", _("Markdown")
+    HTML = "html", _("HTML")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TicketRef:
+    """Name a ticket at a vendor; `customer_id` only where the vendor's path needs it (Moov)."""
+
+    remote_id: str
+    customer_id: str = ""
