@@ -12,7 +12,7 @@ from django.db.models.fields.files import FieldFile
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-from django_support_tickets.attachments.names import display_name, extension_of
+from django_support_tickets.attachments.names import extension_of
 from django_support_tickets.attachments.rules import (
     check_company,
     check_content,
@@ -36,6 +36,7 @@ from django_support_tickets.attachments.storing import (
 )
 from django_support_tickets.conf import settings
 from django_support_tickets.models import Attachment, Delivery
+from django_support_tickets.models.names import display_name, original_of
 from django_support_tickets.records import AttachmentRules
 
 __all__ = ["content_type_of", "display_name", "extension_of", "prepare_attachment", "require_storage", "validate_files"]
@@ -55,7 +56,7 @@ def prepare_attachment(attachment: Attachment, rules: AttachmentRules | None) ->
     require_storage()
     check_moment(attachment, rules)
     source = _require_file(attachment)
-    attachment.name = display_name(attachment.name or source.name or "")
+    _name(attachment, attachment.name or source.name or "")
     attachment.content_type = content_type_of(attachment.name)
     check_name(attachment.name, rules)
     try:
@@ -94,6 +95,11 @@ def _take(attachment: Attachment, rules: AttachmentRules) -> None:
     else:
         _recognise(attachment, measured)
         check_company(attachment, rules)
+
+
+def _name(attachment: Attachment, given: str) -> None:
+    attachment.name = display_name(given)
+    attachment.original_name = original_of(given, attachment.name) or attachment.original_name
 
 
 def _require_file(attachment: Attachment) -> FieldFile:
@@ -164,7 +170,7 @@ def _recognise(attachment: Attachment, measured: Measured) -> None:
         _scan_again(attachment)
     attachment.size, attachment.sha256 = measured.size, measured.sha256
     attachment.state, attachment.error = State.STORED, ""
-    names = ("name", "content_type", "size", "sha256", "state", "error")
+    names = ("name", "original_name", "content_type", "size", "sha256", "state", "error")
     values = {name: getattr(attachment, name) for name in names}
     rows = Attachment.objects.using(attachment._state.db).filter(pk=attachment.pk)
     rows.update(**values, updated_at=timezone.now())

@@ -14,7 +14,6 @@ from django.db import DEFAULT_DB_ALIAS
 from django.db.models import DurationField, ExpressionWrapper, F, Q, QuerySet, Value
 from django.utils import timezone
 
-from django_support_tickets.attachments.names import display_name
 from django_support_tickets.attachments.scanning import scan
 from django_support_tickets.attachments.signatures import OPAQUE, content_type_of, is_what_it_says
 from django_support_tickets.attachments.storing import (
@@ -29,6 +28,7 @@ from django_support_tickets.attachments.storing import (
 )
 from django_support_tickets.exceptions import AccessDenied, Ambiguous, Busy, NotSent, ProviderError, Refused
 from django_support_tickets.models import Attachment, Delivery
+from django_support_tickets.models.names import display_name
 from django_support_tickets.models.pauses import pause_busy, pause_denied, paused
 from django_support_tickets.providers import Provider, providers
 from django_support_tickets.providers.http import HttpProvider

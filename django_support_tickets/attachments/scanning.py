@@ -12,10 +12,10 @@ from django.db import connections
 from django.utils import timezone
 from django.utils.module_loading import import_string
 
-from django_support_tickets.attachments.names import display_name
 from django_support_tickets.attachments.storing import file_storage
 from django_support_tickets.conf import settings
 from django_support_tickets.models import Attachment
+from django_support_tickets.models.names import display_name
 
 logger = logging.getLogger(__name__)
 State = Attachment.State

@@ -13,6 +13,7 @@ from django.utils import timezone
 from django_support_tickets.merge import cleaning
 from django_support_tickets.merge.writing import new_row
 from django_support_tickets.models import Attachment, Comment, Delivery, Ticket
+from django_support_tickets.models.names import display_name, original_of
 from django_support_tickets.records import (
     AttachmentRecord,
     AuthorType,
@@ -189,9 +190,12 @@ def _comment_values(record: CommentRecord) -> dict[str, Any]:
 
 
 def _attachment_values(record: AttachmentRecord) -> dict[str, Any]:
+    given = cleaning.text(record.name)
+    name = display_name(given)
     return {
         "remote_url": cleaning.text(record.remote_url),
-        "name": cleaning.text(record.name, 255),
+        "name": name,
+        "original_name": original_of(given, name),
         "content_type": cleaning.text(record.content_type, 100),
         "size": cleaning.size(record.size),
         "direction": Attachment.Direction.IN,

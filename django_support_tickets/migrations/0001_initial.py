@@ -173,6 +173,7 @@ class Migration(migrations.Migration):
                 ('remote_url', models.TextField(blank=True, default='', editable=False, verbose_name='address at the vendor')),
                 ('file', models.FileField(blank=True, max_length=255, storage=django_support_tickets.models.conversation.attachment_storage, upload_to=django_support_tickets.models.conversation.storage_key, verbose_name='file')),
                 ('name', models.CharField(max_length=255, verbose_name='name')),
+                ('original_name', models.CharField(blank=True, default='', editable=False, max_length=255, verbose_name='original name')),
                 ('content_type', models.CharField(blank=True, default='', editable=False, max_length=100, verbose_name='content type')),
                 ('size', models.BigIntegerField(blank=True, editable=False, null=True, verbose_name='size in bytes')),
                 ('sha256', models.CharField(blank=True, default='', editable=False, max_length=64)),

@@ -111,7 +111,10 @@ def storage_key(attachment: Attachment, filename: str) -> str:
 
 
 class Attachment(Submission):
-    """A file of a ticket; `file` is empty while it lies at the vendor only."""
+    """A file of a ticket; `file` is empty while it lies at the vendor only.
+
+    `name` is safe to show and to send; `original_name` is what its uploader or vendor calls it, where that is not.
+    """
 
     class Direction(models.TextChoices):
         """Which way a file travels."""
@@ -143,6 +146,7 @@ class Attachment(Submission):
     remote_url = models.TextField(_("address at the vendor"), blank=True, default="", editable=False)
     file = models.FileField(_("file"), storage=attachment_storage, upload_to=storage_key, max_length=255, blank=True)
     name = models.CharField(_("name"), max_length=255)
+    original_name = models.CharField(_("original name"), max_length=255, blank=True, default="", editable=False)
     content_type = models.CharField(_("content type"), max_length=100, blank=True, default="", editable=False)
     size = models.BigIntegerField(_("size in bytes"), null=True, blank=True, editable=False)
     sha256 = models.CharField(max_length=64, blank=True, default="", editable=False)

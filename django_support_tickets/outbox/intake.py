@@ -18,7 +18,7 @@ from django_support_tickets.providers import providers
 from django_support_tickets.records import clean_text
 
 SWEEP_BATCH = 1000
-FILE_FIELDS = ("name", "content_type", "size", "sha256")
+FILE_FIELDS = ("name", "original_name", "content_type", "size", "sha256")
 
 
 def prepare(item: Submission) -> tuple[str, ...]:

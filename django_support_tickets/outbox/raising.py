@@ -44,6 +44,7 @@ def _copy(attachment: Attachment, draft: Ticket, *, using: str) -> None:
         message = _("The file %(name)s is no longer there.") % {"name": attachment.name}
         raise ValidationError({"file": message}, code="gone") from None
     with content:
-        copy = Attachment(ticket=draft, name=attachment.name, created_by_id=attachment.created_by_id)
+        copy = Attachment(ticket=draft, created_by_id=attachment.created_by_id)
+        copy.name, copy.original_name = attachment.name, attachment.original_name
         copy.file = File(content.file, name=attachment.name)
         copy.save(using=using)

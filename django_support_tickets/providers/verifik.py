@@ -102,6 +102,8 @@ class VerifikProvider(HttpProvider):
         common.setdefault("timeout", (5.0, 30.0))
         common.setdefault("max_response_bytes", 10 * 1024 * 1024)
         common.setdefault("attachment_hosts", ("storage.verifik.co",))
+        # The web app lets files expire after a day (attachment.service.ts).
+        common.setdefault("mirror_attachments", write_dialect == "app")
         super().__init__(alias, base_url=base_url, **common)
         self._refuse_unless_text("token", token)
         self._refuse_unless_one_of("write_dialect", write_dialect, get_args(Dialect))

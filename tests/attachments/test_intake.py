@@ -64,6 +64,15 @@ class TestStoring:
             assert KEY.fullmatch(attachment.file.name)
             assert attachment.key.hex not in attachment.file.name
 
+    @pytest.mark.fault(69)
+    def test_its_name_is_cleaned_and_the_given_one_kept(self, attach: Add) -> None:
+        attachment = attach(PNG, "a.png", name="../x\u202e.html.png", delivery=Delivery.DRAFT)
+        attachment.submit()
+        for _ in range(2):
+            assert (attachment.name, attachment.original_name) == ("x_html.png", "../x\u202e.html.png")
+            attachment = Attachment.objects.get()
+        assert attach().original_name == ""
+
     def test_what_the_uploader_calls_it_reaches_neither_row_nor_storage(self, ticket: Ticket) -> None:
         upload = SimpleUploadedFile("a.png", PNG, content_type="text/html")
         attachment = Attachment.objects.create(ticket=ticket, file=upload)

@@ -34,6 +34,7 @@ from django_support_tickets.exceptions import (
 from django_support_tickets.models import Attachment, Comment, Delivery, ProviderState, Ticket
 from django_support_tickets.models.pauses import pause_busy
 from django_support_tickets.providers.local import LocalProvider
+from django_support_tickets.providers.verifik import VerifikProvider
 from django_support_tickets.records import AttachmentRecord, Download, TicketRef
 from django_support_tickets.sync import pull
 from django_support_tickets.testing.sandbox import AnkraSandbox, Sandbox, VerifikSandbox
@@ -91,7 +92,7 @@ def vendors(settings: Any, sandbox: Sandbox) -> Sandbox:
     settings.SUPPORT_TICKETS_PROVIDERS = {
         "verifik": {
             "BACKEND": f"{MODULE}.verifik.VerifikProvider",
-            "OPTIONS": {**options["verifik"], "rate": None, "mirror_attachments": True},
+            "OPTIONS": {**options["verifik"], "rate": None},
         },
         "ankra": {"BACKEND": f"{MODULE}.ankra.AnkraProvider", "OPTIONS": {**options["ankra"], "rate": None}},
     }
@@ -211,23 +212,29 @@ class TestByAddress:
         assert Attachment.objects.get().error
 
     @pytest.mark.parametrize("at_once", [True, False])
-    def test_a_pull_lists_files_and_fetches_them_where_it_is_to(
+    def test_a_pull_lists_files_and_fetches_them_at_once_unless_told_not_to(
         self, settings: Any, verifik: VerifikSandbox, at_once: bool
     ) -> None:
-        settings.SUPPORT_TICKETS_PROVIDERS["verifik"]["OPTIONS"]["mirror_attachments"] = at_once
+        if not at_once:
+            settings.SUPPORT_TICKETS_PROVIDERS["verifik"]["OPTIONS"]["mirror_attachments"] = False
         remote_id = verifik.add_ticket("Scan fails")
         Ticket.objects.bulk_create(
             [Ticket(provider="verifik", remote_id=remote_id, subject="Scan fails", delivery="delivered")]
         )
-        files = [verifik.add_file(name, PDF, "application/pdf", expires_in_days=1) for name in ("a.pdf", "b.pdf")]
+        files = [verifik.add_file(name, PDF, "application/pdf", expires_in_days=1) for name in ("a.pdf", "../b.pdf")]
         verifik.reply(remote_id, "<p>Both attached.</p>", attachments=files)
         for _ in range(2):
             Ticket.objects.update(next_poll_at=timezone.now())
             pull("verifik")
         assert Comment.objects.get().attachments.count() == 2
+        assert set(Attachment.objects.values_list("name", "original_name")) == {("a.pdf", ""), ("b.pdf", "../b.pdf")}
         assert set(Attachment.objects.values_list("state", flat=True)) == {"stored" if at_once else "remote"}
         assert set(Attachment.objects.values_list("size", flat=True)) == {len(PDF)}
         assert sum(entry.operation == "download" for entry in verifik.ledger) == (2 if at_once else 0)
+
+    def test_an_account_that_writes_the_other_shape_fetches_on_demand(self, verifik: VerifikSandbox) -> None:
+        verifik.dialect = "docs"
+        assert not VerifikProvider("verifik", **verifik.options()).mirror_attachments
 
 
 class TestByCall:

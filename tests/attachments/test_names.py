@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from django_support_tickets.attachments.names import DEVICES, display_name, disposition, extension_of
+from django_support_tickets.attachments.names import disposition, extension_of
+from django_support_tickets.models.names import DEVICES, display_name, original_of
 
 
 @pytest.mark.fault(69)
@@ -77,3 +78,16 @@ def test_no_name_is_dangerous(name: str) -> None:
 )
 def test_a_header_has_both_forms_of_the_name(name: str, header: str) -> None:
     assert disposition(name) == header
+
+
+@pytest.mark.parametrize(
+    ("name", "kept"),
+    [
+        ("receipt.png", ""),
+        ("../receipt.png", "../receipt.png"),
+        ("a\0\ud800.png", "a\ufffd\ufffd.png"),
+        ("x" * 300, "x" * 254 + "…"),
+    ],
+)
+def test_the_name_that_was_given_is_kept_where_another_one_is_shown(name: str, kept: str) -> None:
+    assert original_of(name, display_name(name)) == kept

@@ -509,7 +509,8 @@ class TestOddData:
         assert (len(stored.reference), stored.priority, len(stored.contact_email)) == (64, rtl, 254)
         comment = Comment.objects.get()
         assert comment.body == emoji and comment.author_name == "n" * 199 + "…" and comment.remote_id.startswith("~")
-        assert Attachment.objects.values_list("size", "name").get() == (None, "f" * 254 + "…")
+        assert Attachment.objects.values_list("size", "name").get() == (None, "f" * 90)
+        assert Attachment.objects.get().original_name == "f" * 254 + "…"
 
     def test_raw_is_kept_without_lists_of_objects_and_within_its_limit(self, ticket):
         ticket()
