@@ -233,6 +233,8 @@ class Capabilities:
     proves_rejection: frozenset[int] = frozenset({400, 401, 403, 404, 413, 415, 422})
     # Which keys of `Ticket.options` are sent?
     option_names: frozenset[str] = frozenset()
+    # Which of them may customers set through the API, because they name nobody and decide nothing?
+    customer_options: frozenset[str] = frozenset()
 
 
 def clean_text(text: str) -> str:

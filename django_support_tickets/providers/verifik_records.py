@@ -125,6 +125,7 @@ def capabilities_of(dialect: Dialect, *, reference: bool) -> Capabilities:
         status_map=STATUSES[dialect],
         settled_statuses=frozenset({Status.RESOLVED, Status.CLOSED}),
         option_names=frozenset({"subject", "api"}),
+        customer_options=frozenset({"subject", "api"}),
     )
 
 
