@@ -7,8 +7,12 @@ from typing import Any
 from django_support_tickets.api.scope import CUSTOMER_FIELDS, customer_of, is_agent, offered
 from django_support_tickets.attachments.rules import MOST, largest
 from django_support_tickets.attachments.signatures import CONTENT_TYPES
+from django_support_tickets.models import Ticket
 from django_support_tickets.providers import Provider, providers
 from django_support_tickets.records import AttachmentRules, Capabilities
+
+#: What our own column takes, where a vendor takes more.
+LONGEST_SUBJECT = Ticket._meta.get_field("subject").max_length or 0
 
 
 def accounts_for(user: Any) -> list[dict[str, Any]]:
@@ -26,12 +30,12 @@ def account_of(provider: Provider, *, user: Any) -> dict[str, Any]:
         "alias": provider.alias,
         "required_fields": _required(capabilities, user),
         "sent_fields": sorted(capabilities.sent_fields),
-        "subject_max": capabilities.subject_max,
+        "subject_max": min(capabilities.subject_max or LONGEST_SUBJECT, LONGEST_SUBJECT),
         "description_max": capabilities.description_max,
         "comment_max": capabilities.comment_max,
         "categories": list(capabilities.categories),
         "priorities": list(capabilities.priorities),
-        "options": sorted(capabilities.option_names),
+        "options": sorted(capabilities.option_names if is_agent(user) else capabilities.customer_options),
         "can_comment": capabilities.can_comment,
         "no_comment_reason": str(capabilities.no_comment_reason),
         "can_close": capabilities.can_close,

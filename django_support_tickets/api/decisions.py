@@ -8,10 +8,12 @@ from datetime import datetime, timedelta
 from typing import Any, cast
 
 from django.core.exceptions import ValidationError
+from django.db import transaction
 from django.utils.translation import gettext_lazy as _
 from rest_framework import serializers
 from rest_framework.exceptions import Throttled
 
+from django_support_tickets.api import quota
 from django_support_tickets.api.raising import Conflict
 from django_support_tickets.dispatch import wake
 from django_support_tickets.models import Submission, Ticket, TicketEvent, epoch_now, moment_of
@@ -24,9 +26,12 @@ FRESH = timedelta(minutes=1)
 
 
 def close_ticket(ticket: Ticket, *, user: Any) -> None:
-    """Queue the closing of a ticket at its vendor; raise Conflict where that is not possible."""
-    with conflicts():
+    """Queue the closing of a ticket at its vendor; raise Conflict if that cannot be, Throttled over the quota."""
+    using = str(ticket._state.db)
+    with conflicts(), transaction.atomic(using=using):
+        quota.lock(user.pk, using=using)
         request_close(ticket, actor=user, source=API)
+        quota.refuse_too_many_closings(user.pk, using=using)
 
 
 def settle_item(item: Submission, *, exists: str | None = None, send_again: bool = False, user: Any) -> None:

@@ -83,7 +83,8 @@ class TicketFilter(filters.FilterSet):  # type: ignore[misc]
         """Return the tickets about the object "app_label.model:id"."""
         label, _colon, pk = value.partition(":")
         try:
-            return tickets.filter(about_type=ContentType.objects.get_by_natural_key(*label.split(".")), about_id=pk)
+            kind = ContentType.objects.get_by_natural_key(*label.lower().split("."))
+            return tickets.filter(about_type=kind, about_id=pk)
         except (ContentType.DoesNotExist, TypeError):
             return tickets.none()
 

@@ -53,7 +53,9 @@ def intention_of(request: Request) -> Intention | None:
         return None
     if not PRINTABLE.fullmatch(header):
         raise ParseError(_("An Idempotency-Key has 1 to 255 printable ASCII characters."))
-    return Intention(uuid.uuid5(NAMESPACE, f"{request.user.pk}:{header}"), digest_of(request.data))
+    # Such that no other user's id, which may be any text, and header give the same.
+    whose = json.dumps([str(request.user.pk), header])
+    return Intention(uuid.uuid5(NAMESPACE, whose), digest_of(request.data))
 
 
 def digest_of(data: Any) -> str:

@@ -13,6 +13,8 @@ class TicketMetadata(SimpleMetadata):
 
     def determine_metadata(self, request: Request, view: Any) -> dict[str, Any]:
         metadata = dict(super().determine_metadata(request, view))
+        if view.action_map.get("post") != "create":
+            metadata.pop("actions", None)  # what is posted there is not what the serializer reads
         if getattr(view, "tells_accounts", False):
             metadata["accounts"] = accounts_for(request.user)
         return metadata

@@ -7,17 +7,18 @@ from typing import Any
 
 from django.contrib.auth import get_user_model
 from django.db import connections
-from django.db.models import Model, QuerySet
+from django.db.models import F, Model, QuerySet
 from django.db.models.functions import Coalesce
 from django.utils import timezone
 from rest_framework.exceptions import Throttled
 
 from django_support_tickets.conf import settings
-from django_support_tickets.models import Attachment, Comment, Ticket
+from django_support_tickets.models import Attachment, Comment, OutboxEntry, Ticket, TicketEvent
 
 WINDOWS = {"hour": timedelta(hours=1), "day": timedelta(days=1)}
-#: Comments and files, of each so many times the number of tickets.
+#: Comments, files and closings, of each so many times the number of tickets.
 MESSAGES_PER_TICKET = 10
+Event = TicketEvent.Kind
 
 
 def lock(user_id: Any, *, using: str) -> None:
@@ -35,10 +36,13 @@ def lock(user_id: Any, *, using: str) -> None:
 def refuse_too_many_tickets(requester_id: Any, *, using: str) -> None:
     """Raise Throttled if a requester has now raised more tickets than SUPPORT_TICKETS_QUOTA allows.
 
-    A draft counts from when it was made, and again from when it is submitted.
+    A draft counts from when it was made, and again from when it is submitted; what the vendor has refused counts each
+    time that it is submitted, as the timeline has it.
     """
     tickets = Ticket.objects.using(using).filter(requester=requester_id)
     _refuse_too_many(tickets.annotate(counted_at=Coalesce("submitted_at", "created_at")), 1)
+    submissions = TicketEvent.objects.using(using).filter(kind=Event.SUBMITTED, changes__item=OutboxEntry.Item.CREATE)
+    _refuse_too_many(submissions.filter(ticket__requester=requester_id).annotate(counted_at=F("at")), 1)
 
 
 def refuse_too_many_comments(user_id: Any, *, using: str) -> None:
@@ -49,6 +53,12 @@ def refuse_too_many_comments(user_id: Any, *, using: str) -> None:
 def refuse_too_many_files(user_id: Any, *, coming: int, using: str) -> None:
     """Raise Throttled if with `coming` files a user would have added more than go with so many tickets."""
     _refuse_too_many(_counted(Attachment, user_id, using=using), MESSAGES_PER_TICKET, coming=coming)
+
+
+def refuse_too_many_closings(user_id: Any, *, using: str) -> None:
+    """Raise Throttled if a user has now asked for more closings than go with so many tickets."""
+    closings = TicketEvent.objects.using(using).filter(kind=Event.SUBMITTED, changes__item=OutboxEntry.Item.CLOSE)
+    _refuse_too_many(closings.filter(actor=user_id).annotate(counted_at=F("at")), MESSAGES_PER_TICKET)
 
 
 def _counted(model: type[Model], user_id: Any, *, using: str) -> QuerySet[Any]:

@@ -93,9 +93,9 @@ def submit_draft(ticket: Ticket, values: Mapping[str, Any], *, user: Any) -> Non
         for name, value in values.items():
             setattr(ticket, name, value)
         ticket.submit()
+        _note(ticket, Kind.CREATE, user=user)
         if ticket.requester_id is not None:
             quota.refuse_too_many_tickets(ticket.requester_id, using=using)
-        _note(ticket, Kind.CREATE, user=user)
 
 
 def edit_draft(ticket: Ticket, values: Mapping[str, Any]) -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from typing import Any, cast
 
+from django.core.exceptions import ValidationError
 from django.db.models import QuerySet
 from django.utils.module_loading import import_string
 
@@ -12,6 +14,9 @@ from django_support_tickets.conf import settings
 from django_support_tickets.exceptions import InvalidProvider
 from django_support_tickets.models import Ticket
 from django_support_tickets.providers import Provider, providers
+from django_support_tickets.records import clean_text
+
+logger = logging.getLogger(__name__)
 
 #: What a customer never says about themselves: it comes from SUPPORT_TICKETS_CUSTOMER_RESOLVER.
 CUSTOMER_FIELDS = ("customer_id", "contact_name", "contact_email")
@@ -46,15 +51,16 @@ def tickets_for(user: Any) -> QuerySet[Ticket]:
 
 
 def customer_of(user: Any, alias: str) -> dict[str, str] | None:
-    """Return what a vendor knows a user by: customer_id, contact_name, contact_email; empty without a resolver.
+    """Return what a vendor knows a user by: customer_id, contact_name, contact_email; {} without a resolver.
 
-    None: SUPPORT_TICKETS_CUSTOMER_RESOLVER does not offer this account to the user.
+    "" stands for what is not known, and for what no ticket can have. None: SUPPORT_TICKETS_CUSTOMER_RESOLVER does not
+    offer this account to the user.
     """
     resolver = _function(settings.CUSTOMER_RESOLVER)
     if resolver is None:
-        return dict.fromkeys(CUSTOMER_FIELDS, "")
+        return {}
     found = resolver(user, alias)
-    return None if found is None else {name: str(found.get(name) or "") for name in CUSTOMER_FIELDS}
+    return None if found is None else {name: _usable(name, found.get(name), alias) for name in CUSTOMER_FIELDS}
 
 
 def offered(user: Any, alias: str) -> Provider | None:
@@ -65,6 +71,23 @@ def offered(user: Any, alias: str) -> Provider | None:
         return providers[alias]
     except InvalidProvider:
         return None  # `manage.py check` says what is wrong with it
+
+
+def _usable(name: str, value: Any, alias: str) -> str:
+    """Return a value as the column takes it, also of a draft, which nothing else checks; a long name is clipped."""
+    column: Any = Ticket._meta.get_field(name)
+    text = str(value or "").strip()
+    if name == "contact_name":
+        return clean_text(text)[: column.max_length]
+    try:
+        column.run_validators(text)
+    except ValidationError:
+        text = ""
+    if text and text == clean_text(text):
+        return text
+    if value:
+        logger.warning("the customer resolver gives no usable %s for %s", name, alias, extra={"event": "api.customer"})
+    return ""
 
 
 def _function(setting: str | Callable[..., Any] | None) -> Callable[..., Any] | None:

@@ -19,7 +19,8 @@ CAPABILITIES = Capabilities(
     categories=("deposit", "card"),
     priorities=("low", "high"),
     status_map={"open": Status.OPEN},
-    option_names=frozenset({"cluster"}),
+    option_names=frozenset({"cluster", "topic"}),
+    customer_options=frozenset({"topic"}),
 )
 
 

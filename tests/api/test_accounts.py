@@ -24,7 +24,7 @@ def test_everything_that_a_form_needs(as_customer: APIClient, settings: Any) -> 
         "comment_max": None,
         "categories": ["deposit", "card"],
         "priorities": ["low", "high"],
-        "options": ["cluster"],
+        "options": ["topic"],
         "can_comment": False,
         "no_comment_reason": "The desk answers by e-mail.",
         "can_close": False,
@@ -53,6 +53,13 @@ def test_options_say_the_same(as_customer: APIClient) -> None:
     assert options["accounts"] == as_customer.get("/api/providers/").json()
     assert options["actions"]["POST"]["subject"]["required"] is True
     assert "accounts" not in as_customer.options("/api/providers/").json()
+
+
+@pytest.mark.parametrize("action", ["submit", "close", "refresh", "settle"])
+def test_options_name_no_fields_where_none_are_read(as_agent: APIClient, stored: Any, action: str) -> None:
+    ticket = stored()
+    assert "actions" not in as_agent.options(f"/api/tickets/{ticket.key}/{action}/").json()
+    assert "POST" in as_agent.options(f"/api/tickets/{ticket.key}/comments/").json()["actions"]
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ from django.contrib.auth import get_user_model
 from rest_framework.test import APIClient
 
 from django_support_tickets.models import Ticket
+from docs.tables import accounts
 
 User = get_user_model()
 
@@ -46,6 +47,29 @@ class TestWithoutResolver:
 
     def test_an_agent_can(self, as_agent: APIClient) -> None:
         assert as_agent.post(URL, {**HELLO, **ANN}, format="json").status_code == 201
+
+    @pytest.mark.fault(80)
+    def test_what_staff_has_said_of_a_customer_stays(
+        self, as_agent: APIClient, as_customer: APIClient, customer: User
+    ) -> None:
+        draft = as_agent.post(URL, {**HELLO, **ANN, "requester": customer.pk, "draft": True}, format="json").json()
+        url = f"{URL}{draft['key']}/"
+        assert as_customer.patch(url, {"subject": "Edited", "customer_id": "C-bob"}, format="json").status_code == 200
+        assert as_customer.post(f"{url}submit/").status_code == 200
+        ticket = Ticket.objects.get()
+        assert {name: getattr(ticket, name) for name in ANN} == ANN
+        assert (ticket.subject, ticket.delivery) == ("Edited", "queued")
+
+    @pytest.mark.fault(80)
+    def test_but_not_at_another_account(self, as_customer: APIClient, stored: Any, settings: Any) -> None:
+        settings.SUPPORT_TICKETS_PROVIDERS["desk-eu"] = settings.SUPPORT_TICKETS_PROVIDERS["desk"]
+        draft = stored(provider="desk", delivery="draft", options={"cluster": "7", "topic": "card"}, **ANN)
+        url = f"{URL}{draft.key}/"
+        answer = as_customer.patch(url, {"provider": "desk-eu"}, format="json")
+        assert (answer.status_code, list(answer.json())) == (400, ["provider"])
+        assert as_customer.patch(url, {"provider": "local"}, format="json").status_code == 200
+        draft.refresh_from_db()
+        assert (draft.customer_id, draft.contact_name, draft.contact_email, draft.options) == ("", "", "", {})
 
 
 class TestWithResolver:
@@ -98,7 +122,94 @@ class TestWithResolver:
         assert "contact_email" in sentence
         assert "customer_id" not in sentence
 
+    @pytest.mark.parametrize(
+        ("name", "value"),
+        [
+            ("customer_id", "C" * 256),
+            ("customer_id", "C\0"),
+            ("customer_id", "C\ud800"),
+            ("contact_email", "nobody"),
+            ("contact_email", f"{'a' * 250}@example.com"),
+        ],
+    )
+    @pytest.mark.parametrize("draft", [True, False])
+    def test_what_no_ticket_can_have_is_missing(
+        self,
+        settings: Any,
+        as_customer: APIClient,
+        caplog: pytest.LogCaptureFixture,
+        name: str,
+        value: str,
+        draft: bool,
+    ) -> None:
+        settings.SUPPORT_TICKETS_CUSTOMER_RESOLVER = lambda user, alias: {**ANN, name: value}
+        answer = as_customer.post(URL, {**HELLO, "draft": draft}, format="json")
+        assert (answer.status_code, list(answer.json())) == (400, ["provider"])
+        assert as_customer.post(URL, {"provider": "local", "subject": "Hi", "draft": draft}).status_code == 201
+        assert getattr(Ticket.objects.get(), name) == ""
+        assert f"no usable {name} for desk" in caplog.text
+        assert value not in caplog.text
+
+    @pytest.mark.parametrize("draft", [True, False])
+    def test_a_long_name_is_clipped(self, settings: Any, as_customer: APIClient, draft: bool) -> None:
+        settings.SUPPORT_TICKETS_CUSTOMER_RESOLVER = lambda user, alias: {**ANN, "contact_name": "A\0" + "n" * 300}
+        assert as_customer.post(URL, {**HELLO, "draft": draft}, format="json").status_code == 201
+        assert Ticket.objects.get().contact_name == "A\N{REPLACEMENT CHARACTER}" + "n" * 198
+
+    def test_one_that_does_not_offer_the_account_to_the_requester(
+        self, settings: Any, as_other: APIClient, stored: Any
+    ) -> None:
+        settings.SUPPORT_TICKETS_TICKET_SCOPE = lambda user: Ticket.objects.all()
+        settings.SUPPORT_TICKETS_CUSTOMER_RESOLVER = lambda user, alias: ANN if user.username == "bob" else None
+        draft = stored(delivery="draft")
+        answer = as_other.post(f"{URL}{draft.key}/submit/")
+        assert (answer.status_code, answer.json()) == (400, {"provider": ["There is no such account."]})
+
     def test_it_is_not_asked_about_agents(self, settings: Any, as_agent: APIClient) -> None:
         settings.SUPPORT_TICKETS_CUSTOMER_RESOLVER = lambda user, alias: 1 / 0
         assert as_agent.post(URL, {**HELLO, **ANN}, format="json").status_code == 201
         assert len(as_agent.get("/api/providers/").json()) == 2
+
+
+class TestOptions:
+    """The extras of a vendor may name somebody, or decide something: customers set only those that do not."""
+
+    @pytest.mark.fault(80, 82)
+    @pytest.mark.parametrize("draft", [True, False])
+    def test_a_customer_sets_those_for_customers(
+        self, resolver: None, as_customer: APIClient, as_agent: APIClient, draft: bool
+    ) -> None:
+        hidden = as_customer.post(URL, {**HELLO, "draft": draft, "options": {"cluster": "7"}}, format="json")
+        unknown = as_customer.post(URL, {**HELLO, "draft": draft, "options": {"x": "7"}}, format="json")
+        assert (hidden.status_code, hidden.json()) == (400, {"options": ["The vendor has no option cluster."]})
+        assert hidden.content == unknown.content.replace(b"option x", b"option cluster")
+        assert not Ticket.objects.exists()
+        answer = as_customer.post(URL, {**HELLO, "draft": draft, "options": {"topic": "card"}}, format="json")
+        assert answer.json()["options"] == Ticket.objects.get().options == {"topic": "card"}
+        assert as_agent.post(URL, {**HELLO, **ANN, "options": {"cluster": "7"}}, format="json").status_code == 201
+
+    @pytest.mark.fault(80, 82)
+    def test_those_that_staff_has_set_are_hidden_and_stay(
+        self, resolver: None, as_customer: APIClient, as_agent: APIClient, stored: Any
+    ) -> None:
+        draft = stored(provider="desk", delivery="draft", options={"cluster": "7", "topic": "card"})
+        url = f"{URL}{draft.key}/"
+        assert as_customer.get(url).json()["options"] == {"topic": "card"}
+        assert as_customer.get(URL).json()["results"][0]["options"] == {"topic": "card"}
+        assert as_agent.get(url).json()["options"] == {"cluster": "7", "topic": "card"}
+        assert as_customer.patch(url, {"options": {"cluster": "8"}}, format="json").status_code == 400
+        assert as_customer.patch(url, {"options": {"topic": "iban"}}, format="json").status_code == 200
+        draft.refresh_from_db()
+        assert draft.options == {"cluster": "7", "topic": "iban"}
+        assert as_agent.patch(url, {"options": {}}, format="json").json()["options"] == {}
+
+    def test_nothing_is_shown_of_an_account_that_is_gone(self, as_customer: APIClient, stored: Any) -> None:
+        key = stored(provider="gone", options={"cluster": "7", "topic": "card"}).key
+        assert as_customer.get(f"{URL}{key}/").json()["options"] == {}
+
+    @pytest.mark.fault(80)
+    @pytest.mark.parametrize(("vendor", "names"), [("moov", {"author"}), ("ankra", {"acknowledged", "cluster_id"})])
+    def test_whoever_a_vendors_option_names_is_for_staff(self, vendor: str, names: set[str]) -> None:
+        capabilities = accounts()[vendor.title()].capabilities
+        assert names <= capabilities.option_names
+        assert not names & capabilities.customer_options

@@ -5,8 +5,10 @@ from typing import Any
 import pytest
 from django.contrib.auth import get_user_model
 from django.core.files.uploadedfile import SimpleUploadedFile
-from rest_framework.test import APIClient
+from rest_framework.request import Request
+from rest_framework.test import APIClient, APIRequestFactory
 
+from django_support_tickets.api.idempotency import intention_of
 from django_support_tickets.models import Attachment, OutboxEntry, Ticket, TicketEvent
 
 User = get_user_model()
@@ -57,6 +59,18 @@ class TestOneAfterTheOther:
         mine, theirs = post(as_customer, HELLO), post(as_other, {**HELLO, "subject": "Other"})
         assert (mine.status_code, theirs.status_code) == (201, 201)
         assert mine.json()["key"] != theirs.json()["key"]
+
+    def test_no_user_and_header_look_like_another(self, as_customer: APIClient, customer: User) -> None:
+        """A primary key may be any text: "1" with "2:x" is not "1:2" with "x"."""
+        requests = []
+        for pk, header in (("1", "2:x"), ("1:2", "x")):
+            request = Request(APIRequestFactory().post(URL, headers={"Idempotency-Key": header}))
+            request._full_data, request._user = HELLO, User(pk=pk)
+            requests.append(request)
+        first, second = (intention_of(request) for request in requests)
+        assert first is not None
+        assert second is not None
+        assert first.key != second.key
 
     def test_another_key_is_another_ticket(self, as_customer: APIClient) -> None:
         assert post(as_customer, HELLO).json()["key"] != post(as_customer, HELLO, key="twice").json()["key"]

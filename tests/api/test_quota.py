@@ -10,7 +10,7 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 from django.db.models import F
 from rest_framework.test import APIClient
 
-from django_support_tickets.models import Attachment, Comment, OutboxEntry, Ticket
+from django_support_tickets.models import Attachment, Comment, OutboxEntry, Ticket, TicketEvent
 
 User = get_user_model()
 
@@ -31,6 +31,7 @@ def later(**passed: float) -> None:
         rows: Any = model._default_manager
         ago = timedelta(**passed)
         rows.update(created_at=F("created_at") - ago, submitted_at=F("submitted_at") - ago)
+    TicketEvent.objects.update(at=F("at") - timedelta(**passed))
 
 
 def raise_one(client: APIClient, **values: Any) -> Any:
@@ -82,14 +83,23 @@ class TestTickets:
         assert answers == [200, 200, 429]
         assert Ticket.objects.filter(delivery="draft").count() == 1
 
-    def test_a_refused_ticket_that_is_submitted_again_counts(self, as_customer: APIClient) -> None:
-        key = raise_one(as_customer).json()["key"]
-        for _ in range(2):
-            later(hours=2)
+    def test_a_refused_ticket_counts_each_time_that_it_is_submitted(self, as_customer: APIClient) -> None:
+        key, answers = raise_one(as_customer).json()["key"], []
+        for hours in (2, 2, 2, 19):  # when the first one is a day old, there is room for one more
+            later(hours=hours)
             Ticket.objects.filter(delivery="queued").update(delivery="refused")
-            assert as_customer.post(f"{URL}{key}/submit/").status_code == 200
+            answers.append(as_customer.post(f"{URL}{key}/submit/"))
+        assert [answer.status_code for answer in answers] == [200, 200, 429, 200]
+        assert 17 * 3600 < int(answers[2].headers["Retry-After"]) <= 18 * 3600
+        assert TicketEvent.objects.filter(kind="submitted").count() == 4
+
+    def test_a_refused_ticket_over_the_quota_stays_refused(self, as_customer: APIClient) -> None:
+        key = raise_one(as_customer).json()["key"]
         raise_one(as_customer)
-        assert raise_one(as_customer).status_code == 429
+        Ticket.objects.filter(key=key).update(delivery="refused", delivery_error="no e-mail")
+        assert as_customer.post(f"{URL}{key}/submit/").status_code == 429
+        ticket = Ticket.objects.get(key=key)
+        assert (ticket.delivery, ticket.delivery_error) == ("refused", "no e-mail")
 
     def test_it_is_the_requesters_whoever_raises(self, as_agent: APIClient, customer: User) -> None:
         answers = [raise_one(as_agent, requester=customer.pk).status_code for _ in range(3)]
@@ -111,6 +121,16 @@ class TestMessages:
         statuses = [as_customer.post(url, {"body": "Hello"}, format="json").status_code for _ in range(21)]
         assert statuses == [201] * 20 + [429]
         assert Comment.objects.count() == 20
+
+    def test_closings(self, as_customer: APIClient, as_other: APIClient, delivered: Any, other: User) -> None:
+        """Each is a call of the vendor, which may refuse it again and again."""
+        url, statuses = f"{URL}{delivered().key}/close/", []
+        for _ in range(21):
+            Ticket.objects.update(close_delivery="refused")
+            statuses.append(as_customer.post(url).status_code)
+        assert statuses == [202] * 20 + [429]
+        assert Ticket.objects.get().close_delivery == "refused"
+        assert as_other.post(f"{URL}{delivered('R-2', requester=other).key}/close/").status_code == 202
 
     def test_files(self, as_customer: APIClient, delivered: Any) -> None:
         ticket, before = delivered(), stored_files()

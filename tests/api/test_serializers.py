@@ -68,6 +68,16 @@ def test_the_same_representation(customer: Any, name: str, rows: Any) -> None:
     assert json.loads(JSONRenderer().render(quick)) == json.loads(JSONRenderer().render(slow))
 
 
+def test_fields_that_depend_on_the_request_are_asked_for_each() -> None:
+    class Serializer(serializers.TicketSerializer):
+        def get_field_names(self, *args: Any) -> Any:
+            names = super().get_field_names(*args)
+            return names if self.context["is_trusted"] else [name for name in names if name != "contact_email"]
+
+    for is_trusted in (True, False, True):
+        assert ("contact_email" in Serializer(context={"is_trusted": is_trusted}).fields) == is_trusted
+
+
 def test_the_fields_of_one_request_are_not_those_of_another() -> None:
     one, other = serializers.TicketSerializer(), serializers.TicketSerializer()
     one.fields["subject"].required = False

@@ -202,6 +202,13 @@ class TestDrafts:
         assert (answer.status_code, list(answer.json())) == (400, ["provider"])
         assert as_agent.patch(f"{URL}{draft['key']}/", {"provider": "local"}, format="json").status_code == 200
 
+    def test_files_are_added_to_a_draft_one_by_one(self, as_customer: APIClient, stored: Any) -> None:
+        url = f"{URL}{stored(delivery='draft').key}/"
+        answer = as_customer.patch(url, {"subject": "Edited", "files": [text()]})
+        assert (answer.status_code, list(answer.json())) == (400, ["files"])
+        assert Ticket.objects.get().subject == "Deposit missing"
+        assert as_customer.patch(url, {"subject": "Edited"}).status_code == 200
+
     def test_one_that_was_submitted_meanwhile_is_a_conflict(self, as_customer: APIClient, stored: Any) -> None:
         stale = stored(delivery="draft")
         Ticket.objects.get().submit()

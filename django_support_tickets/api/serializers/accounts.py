@@ -20,7 +20,7 @@ class AccountSerializer(serializers.Serializer[dict[str, object]]):
     alias = serializers.CharField()
     required_fields = serializers.ListField(child=serializers.CharField())
     sent_fields = serializers.ListField(child=serializers.CharField())
-    subject_max = serializers.IntegerField(allow_null=True)
+    subject_max = serializers.IntegerField()
     description_max = serializers.IntegerField(allow_null=True)
     comment_max = serializers.IntegerField(allow_null=True)
     categories = serializers.ListField(child=serializers.CharField())

@@ -4,6 +4,7 @@ import json
 from typing import Any
 
 from django.apps import apps
+from django.contrib.auth import get_user_model
 from django.contrib.contenttypes.models import ContentType
 from django.core.exceptions import ValidationError as DjangoValidationError
 from django.utils.translation import gettext_lazy as _
@@ -12,7 +13,9 @@ from rest_framework.exceptions import ParseError
 
 from django_support_tickets.api.parsers import strict_json
 from django_support_tickets.api.sentences import Sentences
+from django_support_tickets.exceptions import InvalidProvider
 from django_support_tickets.models import Ticket
+from django_support_tickets.providers import providers
 
 
 class OptionsField(serializers.JSONField):
@@ -35,6 +38,30 @@ class OptionsField(serializers.JSONField):
             return strict_json(text.encode())
         except (ParseError, ValueError):
             self.fail("invalid")
+
+
+class CustomerOptionsField(OptionsField):
+    """Those of the vendor extras that customers may set; the others are not there for them."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**{**kwargs, "source": "*"})
+
+    def to_representation(self, ticket: Any) -> Any:
+        if not ticket.options:
+            return {}
+        allowed = customer_options(ticket.provider)
+        return {name: value for name, value in ticket.options.items() if name in allowed}
+
+    def to_internal_value(self, data: Any) -> dict[str, Any]:
+        return {"options": super().to_internal_value(data)}
+
+
+def customer_options(alias: str) -> frozenset[str]:
+    """Return the names of the vendor extras that customers may set at an account, none at one that cannot be used."""
+    try:
+        return providers[alias].capabilities.customer_options
+    except InvalidProvider:
+        return frozenset()
 
 
 class AboutField(serializers.Field):  # type: ignore[type-arg]
@@ -70,6 +97,19 @@ class AboutField(serializers.Field):  # type: ignore[type-arg]
             return bool(may_view and model._base_manager.filter(pk=pk).exists())
         except (LookupError, ValueError, TypeError, DjangoValidationError):
             return False
+
+
+class RequesterField(serializers.PrimaryKeyRelatedField):  # type: ignore[type-arg]
+    """A user by their primary key; one that is not active does not exist."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**{"queryset": get_user_model()._default_manager.all(), **kwargs})
+
+    def to_internal_value(self, data: Any) -> Any:
+        user = super().to_internal_value(data)
+        if not user.is_active:  # which a user model need not have as a column
+            self.fail("does_not_exist", pk_value=data)
+        return user
 
 
 class SentenceField(serializers.Field):  # type: ignore[type-arg]

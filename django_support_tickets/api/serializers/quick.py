@@ -29,6 +29,23 @@ PLAIN = frozenset(
 )
 
 
+#: What a subclass may override to have other fields for each request; then they are built for each.
+HOOKS = (
+    "get_field_names",
+    "get_default_field_names",
+    "get_extra_kwargs",
+    "get_uniqueness_extra_kwargs",
+    "include_extra_kwargs",
+    "build_field",
+    "build_standard_field",
+    "build_relational_field",
+    "build_nested_field",
+    "build_property_field",
+    "build_url_field",
+    "build_unknown_field",
+)
+
+
 class QuickSerializer(serializers.ModelSerializer[M]):
     """A ModelSerializer: subclasses declare, override and validate as with DRF's own."""
 
@@ -37,6 +54,8 @@ class QuickSerializer(serializers.ModelSerializer[M]):
     def get_fields(self) -> dict[str, Any]:
         """Return the fields; those of a class are built once and copied for each request."""
         kind = type(self)
+        if any(getattr(kind, name) is not getattr(serializers.ModelSerializer, name) for name in HOOKS):
+            return super().get_fields()
         if kind not in self._built:
             self._built[kind] = super().get_fields()
         return copy.deepcopy(self._built[kind])

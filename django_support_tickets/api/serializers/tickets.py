@@ -2,14 +2,19 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.contrib.auth import get_user_model
 from django.utils.translation import gettext as _
 from rest_framework import serializers
 
 from django_support_tickets.api.raising import check_uploads, edit_draft, raise_ticket
 from django_support_tickets.api.scope import CUSTOMER_FIELDS, customer_of, offered
 from django_support_tickets.api.sentences import OF_CLOSINGS, OF_TICKETS
-from django_support_tickets.api.serializers.fields import AboutField, OptionsField, SentenceField
+from django_support_tickets.api.serializers.fields import (
+    AboutField,
+    CustomerOptionsField,
+    OptionsField,
+    RequesterField,
+    SentenceField,
+)
 from django_support_tickets.api.serializers.quick import QuickSerializer
 from django_support_tickets.models import Delivery, OutboxEntry, Ticket
 from django_support_tickets.models.ticket import only_alias
@@ -29,7 +34,7 @@ class TicketSerializer(QuickSerializer[Ticket]):
     priority = serializers.CharField(max_length=64, required=False, allow_blank=True)
     category = serializers.CharField(max_length=64, required=False, allow_blank=True)
     tags = serializers.ListField(child=serializers.CharField(max_length=64), max_length=50, required=False)
-    options = OptionsField(required=False)
+    options: Any = CustomerOptionsField(required=False)
     delivery_text = SentenceField(OF_TICKETS, source="delivery")
     closing = serializers.CharField(source="close_delivery", read_only=True)
     closing_text = SentenceField(OF_CLOSINGS, source="close_delivery")
@@ -94,23 +99,44 @@ class TicketSerializer(QuickSerializer[Ticket]):
         provider = offered(self.context["request"].user, alias)
         if provider is None:
             raise serializers.ValidationError({"provider": [_("There is no such account.")]}, code="unknown")
-        self._refuse_leaving_files(alias)
-        attrs.update(self.customer(provider))
+        self._refuse_files(attrs)
+        attrs.update(self.of_customer(attrs, provider))
         if self.instance is None and not attrs.get("draft"):
             validate_ticket(Ticket(**{name: value for name, value in attrs.items() if name not in NO_COLUMNS}))
         if files := attrs.get("files"):
             check_uploads(files, provider, user=self.context["request"].user)
         return attrs
 
-    def customer(self, provider: Provider) -> dict[str, str]:
+    def of_customer(self, attrs: Attrs, provider: Provider) -> Attrs:
+        """Return what is not the customer's to say; raise ValidationError for what they may not, or cannot, say."""
+        is_moving = self.instance is not None and self.instance.provider != provider.alias
+        return {**self._contact(provider, is_moving), **self._options(attrs, provider, is_moving)}
+
+    def _contact(self, provider: Provider, is_moving: bool) -> dict[str, str]:
         """Return who raises the ticket, as the vendor knows them; raise ValidationError if it needs to know more."""
-        person = getattr(self.instance, "requester", None) or self.context["request"].user
-        known = customer_of(person, provider.alias) or {}
+        requester = getattr(self.instance, "requester", None) or self.context["request"].user
+        found = customer_of(requester, provider.alias)
+        if found is None:
+            raise serializers.ValidationError({"provider": [_("There is no such account.")]}, code="unknown")
+        if is_moving:  # what one vendor knows them by is nothing to another
+            found = {**dict.fromkeys(CUSTOMER_FIELDS, ""), **found}
+        known = {**{name: getattr(self.instance, name, "") for name in CUSTOMER_FIELDS}, **found}
         needed = sorted(name for name in provider.capabilities.required_fields & {*CUSTOMER_FIELDS})
-        if missing := [name for name in needed if not known.get(name)]:
+        if missing := [name for name in needed if not known[name]]:
             message = _("Customers cannot raise tickets at this account: it needs to know their %(names)s.")
             raise serializers.ValidationError({"provider": [message % {"names": ", ".join(missing)}]}, code="unknown")
-        return known
+        return found
+
+    def _options(self, attrs: Attrs, provider: Provider, is_moving: bool) -> Attrs:
+        """Return the vendor extras with those that staff has set, none of which moves to another vendor."""
+        if "options" not in attrs:
+            return {"options": {}} if is_moving else {}
+        given, allowed = attrs["options"], provider.capabilities.customer_options
+        if unknown := sorted(given.keys() - allowed):
+            message = _("The vendor has no option %(names)s.") % {"names": ", ".join(unknown)}
+            raise serializers.ValidationError({"options": [message]}, code="unknown_option")
+        stored = {} if self.instance is None or is_moving else self.instance.options
+        return {"options": {**{name: stored[name] for name in stored.keys() - allowed}, **given}}
 
     def create(self, validated_data: Attrs) -> Ticket:
         """Store the ticket with its files, queued or as a draft."""
@@ -131,8 +157,14 @@ class TicketSerializer(QuickSerializer[Ticket]):
             raise serializers.ValidationError({"provider": [_("Name the account.")]}, code="required")
         return str(alias)
 
-    def _refuse_leaving_files(self, alias: str) -> None:
-        if self.instance is not None and self.instance.provider != alias and self.instance.attachments.exists():
+    def _refuse_files(self, attrs: Attrs) -> None:
+        """Raise ValidationError for new files of a draft, and for those of one that leaves for another vendor."""
+        if self.instance is None:
+            return
+        if attrs.get("files"):
+            message = _("Files are added to a draft one by one, at its `attachments/`.")
+            raise serializers.ValidationError({"files": [message]}, code="not_here")
+        if self.instance.provider != attrs["provider"] and self.instance.attachments.exists():
             message = _("The account of a draft with files cannot be changed: another vendor may not take them.")
             raise serializers.ValidationError({"provider": [message]}, code="has_files")
 
@@ -140,12 +172,11 @@ class TicketSerializer(QuickSerializer[Ticket]):
 class AgentTicketSerializer(TicketSerializer):
     """A ticket as an agent sees and raises it, for anybody and about anything."""
 
+    options = OptionsField(required=False)
     customer_id = serializers.CharField(max_length=255, required=False, allow_blank=True)
     contact_name = serializers.CharField(max_length=200, required=False, allow_blank=True)
     contact_email = serializers.EmailField(max_length=254, required=False, allow_blank=True)
-    requester = serializers.PrimaryKeyRelatedField(
-        queryset=get_user_model()._default_manager.filter(is_active=True), required=False
-    )
+    requester = RequesterField(required=False)
     about = AboutField(required=False)
 
     class Meta(TicketSerializer.Meta):
@@ -169,8 +200,8 @@ class AgentTicketSerializer(TicketSerializer):
             *agent_fields[3:],
         )
 
-    def customer(self, provider: Provider) -> dict[str, str]:
-        """Return nothing: agents name the customer themselves, and the vendor's needs are asked like any other."""
+    def of_customer(self, attrs: Attrs, provider: Provider) -> Attrs:
+        """Return nothing: agents say it themselves, and what the vendor needs is asked like anything else."""
         return {}
 
 

@@ -9,7 +9,7 @@ from typing import Any, ClassVar, TypeVar
 
 from django.db import connections, transaction
 from django.db.models import QuerySet
-from rest_framework.exceptions import NotFound
+from rest_framework.exceptions import NotFound, UnsupportedMediaType
 from rest_framework.negotiation import DefaultContentNegotiation
 from rest_framework.pagination import BasePagination
 from rest_framework.parsers import BaseParser
@@ -27,6 +27,7 @@ from django_support_tickets.api.scope import is_agent, tickets_for
 from django_support_tickets.models import Submission, Ticket
 
 M = TypeVar("M", bound=Submission)
+CHARSETS = ("utf-8", "utf8", "us-ascii", "ascii")
 
 
 class GuardedViewSet(GenericViewSet):  # type: ignore[type-arg]
@@ -57,6 +58,12 @@ class GuardedViewSet(GenericViewSet):  # type: ignore[type-arg]
         for alias in connections:
             transaction.non_atomic_requests(using=alias)(view)
         return view
+
+    def initial(self, request: Any, *args: Any, **kwargs: Any) -> None:
+        """Take requests in UTF-8 only: by another charset a form or a query can say what no database stores."""
+        super().initial(request, *args, **kwargs)
+        if request.content_params.get("charset", "utf-8").lower() not in CHARSETS:
+            raise UnsupportedMediaType(request.content_type)
 
     def get_serializer_class(self) -> type[Any]:
         """Return the serializer for whoever asks."""
