@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 from typing import Any
 
-from django.db import IntegrityError, transaction
+from django.db import Error, IntegrityError, transaction
 from django.db.models import Case, Exists, F, Q, QuerySet, Value, When
 
 from django_support_tickets import signals
@@ -62,6 +62,8 @@ def settle_delivered(claim: Claim, item: Item, record: Result) -> None:
         keep_fact(claim, item, record.remote_id)
         raise
     logger.info("delivered", extra=log_facts(claim, item, "delivered"))
+    if item.kind == Kind.CREATE and providers[claim.entry.provider].capabilities.has_webhooks:
+        _look_for_webhooks(claim, record.remote_id)
     if isinstance(record, TicketRecord) and (_has_conversation(record) or item.kind == Kind.CLOSE):
         _merge(claim, item, record)
     if item.kind == Kind.CREATE:
@@ -190,12 +192,24 @@ def _store_created(claim: Claim, record: TicketRecord, delivered: dict[str, Any]
         values |= {"digest": digest(record), "synced_at": moment_of(claim.now), "raw": raw(record.raw) or None}
     due = next_poll(values.get("status", ""), now, now=now, capabilities=providers[claim.entry.provider].capabilities)
     # A webhook may have been faster than the answer to our own request.
-    webhooks = WebhookDelivery.objects.filter(provider=claim.entry.provider, remote_id=record.remote_id)
-    hinted = Case(When(Exists(webhooks), then=Value(now)), default=Value(due))
+    hinted = Case(When(Exists(_webhooks(claim, record.remote_id)), then=Value(now)), default=Value(due))
     rows = Ticket.objects.using(claim.using).filter(pk=ticket.pk)
     rows.update(**values, next_poll_at=now if record.status is ABSENT else hinted)
     for name, value in values.items():
         setattr(ticket, name, value)
+
+
+def _webhooks(claim: Claim, remote_id: str) -> QuerySet[WebhookDelivery]:
+    return WebhookDelivery.objects.filter(provider=claim.entry.provider, remote_id=remote_id)
+
+
+def _look_for_webhooks(claim: Claim, remote_id: str) -> None:
+    """Make the ticket due if a webhook came while its id was stored, when neither transaction could see the other."""
+    rows = Ticket.objects.using(claim.using).filter(Exists(_webhooks(claim, remote_id)), pk=claim.entry.ticket_id)
+    try:
+        repeated(lambda: rows.update(next_poll_at=claim.moment), using=claim.using)
+    except Error as error:  # the ticket is delivered, and its next poll brings the news
+        logger.warning("webhooks not looked for: %s", type(error).__name__, extra={"account": claim.entry.provider})
 
 
 def _has_conversation(record: TicketRecord) -> bool:

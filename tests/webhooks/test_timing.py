@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import random
+import threading
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
 import pytest
-from django.db import connection
+from django.db import connection, connections
 from django.utils import timezone
 
 from django_support_tickets.models import Delivery, Ticket, WebhookDelivery
@@ -107,6 +108,39 @@ class TestWebhookBeforeItsPush:
         with connection.execute_wrapper(push_commits_after_the_first_look):
             assert deliver("ripio", *ripio_signed(ripio_event())).status_code == 200
         assert is_due(ticket)
+
+    @pytest.mark.django_db(transaction=True)
+    @pytest.mark.race
+    @pytest.mark.fault(64)
+    @pytest.mark.skipif(connection.vendor == "sqlite", reason="SQLite has one writer at a time")
+    def test_the_delivery_that_is_stored_while_the_id_is_being_stored(self, vendors: Sandbox) -> None:
+        """The push has looked for webhooks and is not committed yet: neither can see the other."""
+        ticket = raised("ripio", vendors.ripio.CUSTOMER)
+        threads: list[threading.Thread] = []
+
+        def deliver_before_the_commit(execute: Callable[..., Any], sql: str, *details: Any) -> Any:
+            result = execute(sql, *details)
+            if sql.startswith("UPDATE") and "delivered_at" in sql and not threads:
+                (remote_id,) = vendors.ripio.tickets
+                vendors.ripio.register(remote_id)
+                webhook = vendors.ripio.sign(vendors.ripio.event(remote_id))
+                threads.append(threading.Thread(target=over_another_connection, args=webhook))
+                threads[0].start()
+                threads[0].join(0.5)  # MariaDB lets it wait for the push's commit
+            return result
+
+        with connection.execute_wrapper(deliver_before_the_commit):
+            assert push("ripio").delivered == 1
+        threads[0].join()
+        assert WebhookDelivery.objects.get().remote_id
+        assert is_due(ticket)
+
+
+def over_another_connection(headers: dict[str, str], body: bytes) -> None:
+    try:
+        deliver("ripio", headers, body)
+    finally:
+        connections.close_all()
 
 
 @pytest.mark.django_db(transaction=True)
