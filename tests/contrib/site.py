@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -11,14 +12,32 @@ import uuid
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Self
+from urllib.parse import urlsplit
+
+from django_support_tickets.testing.sandbox import Sandbox
 
 ROOT = Path(__file__).resolve().parents[2]
+CELERY = "django_support_tickets.contrib.celery.wake"
+TASKS = "django_support_tickets.contrib.tasks.wake"
+MOOV = "django_support_tickets.providers.moov.MoovProvider"
+#: What a ticket at Moov needs beside its text.
+VALUES = {"provider": "moov", "customer_id": "acct-1", "contact_email": "someone@example.com"}
+#: The command line of a worker of django-tasks-db.
+DB_WORKER = ("django", "db_worker", "--interval", "0.1", "--no-startup-delay", "--verbosity", "0")
 
 
 class Site:
     """A site in processes of its own: one that raises tickets, and workers that can be killed."""
 
-    def __init__(self, folder: Path, *, dispatcher: str, providers: dict[str, Any], on_postgresql: bool) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        dispatcher: str,
+        providers: dict[str, Any],
+        on_postgresql: bool = True,
+        broker: str = "",
+    ) -> None:
         self.name = f"st_site_{uuid.uuid4().hex[:8]}"
         self.folder = folder
         self.environment = {
@@ -29,7 +48,7 @@ class Site:
             "SITE_DISPATCHER": dispatcher,
             "SITE_PROVIDERS": json.dumps(providers),
             "SITE_PREFIX": self.name,
-            "SITE_BROKER": broker(),
+            "SITE_BROKER": broker,
         }
         self._workers: list[subprocess.Popen[bytes]] = []
 
@@ -104,11 +123,32 @@ class Site:
         return report
 
 
-def broker() -> str:
-    """Return the address of the broker: Redis, or RabbitMQ where TEST_BROKER asks for it."""
-    if os.environ.get("TEST_BROKER") == "rabbitmq":
-        return os.environ.get("RABBITMQ_URL", "amqp://guest:guest@127.0.0.1:5672//")
+def redis_url() -> str:
     return os.environ.get("REDIS_URL", "redis://127.0.0.1:6379/0")
+
+
+def rabbitmq_url() -> str:
+    return os.environ.get("RABBITMQ_URL", "amqp://guest:guest@127.0.0.1:5672//")
+
+
+def listens(url: str) -> bool:
+    """Return whether something listens at the address of a broker."""
+    address = urlsplit(url)
+    try:
+        socket.create_connection((str(address.hostname), address.port or 5672), timeout=3).close()
+    except OSError:
+        return False
+    return True
+
+
+def moov_account(vendors: Sandbox) -> dict[str, Any]:
+    """Return SUPPORT_TICKETS_PROVIDERS with the fake Moov, which can be searched, as its only account."""
+    return {"moov": {"BACKEND": MOOV, "OPTIONS": {**vendors.moov.options(), "rate": None}}}
+
+
+def celery_worker(name: str) -> tuple[str, ...]:
+    """Return the command line of a worker of Celery."""
+    return ("celery", "-A", "tests.contrib.celery_app", "worker", "-n", name, "-c", "2", "-l", "WARNING")
 
 
 def wait_for(condition: Callable[[], bool], *, within: float, otherwise: Callable[[], str] = str) -> None:

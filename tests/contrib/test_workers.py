@@ -3,23 +3,29 @@
 from __future__ import annotations
 
 import os
-import socket
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
-from urllib.parse import urlsplit
 
 import pytest
 
 from django_support_tickets.testing.sandbox import Sandbox
-from tests.contrib.site import Site, broker, wait_for
+from tests.contrib.site import (
+    CELERY,
+    DB_WORKER,
+    TASKS,
+    VALUES,
+    Site,
+    celery_worker,
+    listens,
+    moov_account,
+    redis_url,
+    wait_for,
+)
 from tests.matrix import answers
 
-pytestmark = pytest.mark.services
+pytestmark = [pytest.mark.services, pytest.mark.queues]
 
-MOOV = "django_support_tickets.providers.moov.MoovProvider"
-VALUES = {"provider": "moov", "customer_id": "acct-1", "contact_email": "someone@example.com"}
 RAISED = 200
 
 
@@ -30,27 +36,12 @@ def vendors() -> Iterator[Sandbox]:
         yield sandbox
 
 
-@pytest.fixture
-def moov(vendors: Sandbox) -> dict[str, Any]:
-    vendors.reset()
-    return {"moov": {"BACKEND": MOOV, "OPTIONS": {**vendors.moov.options(), "rate": None}}}
-
-
 def need(name: str, *, is_there: bool) -> None:
     """Skip, loudly, where a server does not answer; fail where CI=true."""
     if not is_there and os.environ.get("CI") == "true":
         pytest.fail(f"{name} does not answer")
     if not is_there:
         pytest.skip(f"{name} does not answer")
-
-
-def broker_answers() -> bool:
-    address = urlsplit(broker())
-    try:
-        socket.create_connection((str(address.hostname), address.port or 6379), timeout=3).close()
-    except OSError:
-        return False
-    return True
 
 
 def kill_one_half_way(site: Site, vendors: Sandbox, *commands: tuple[str, ...]) -> None:
@@ -66,21 +57,18 @@ def kill_one_half_way(site: Site, vendors: Sandbox, *commands: tuple[str, ...]) 
     assert made == Counter(keys)
 
 
-def test_two_celery_workers(tmp_path: Path, vendors: Sandbox, moov: dict[str, Any]) -> None:
-    pytest.importorskip("celery")
-    need(broker(), is_there=broker_answers())
+def test_two_celery_workers(tmp_path: Path, vendors: Sandbox) -> None:
+    need("Redis", is_there=listens(redis_url()))
     need("PostgreSQL", is_there=answers("postgresql"))
-    dispatcher = "django_support_tickets.contrib.celery.wake"
-    with Site(tmp_path, dispatcher=dispatcher, providers=moov, on_postgresql=True) as site:
-        worker = ("celery", "-A", "tests.contrib.celery_app", "worker", "--concurrency", "2", "--loglevel", "WARNING")
-        kill_one_half_way(site, vendors, (*worker, "-n", f"a-{site.name}@%h"), (*worker, "-n", f"b-{site.name}@%h"))
+    vendors.reset()
+    with Site(tmp_path, dispatcher=CELERY, providers=moov_account(vendors), broker=redis_url()) as site:
+        kill_one_half_way(site, vendors, celery_worker(f"a-{site.name}@%h"), celery_worker(f"b-{site.name}@%h"))
 
 
 @pytest.mark.parametrize("on_postgresql", [False, True], ids=["sqlite", "postgresql"])
-def test_two_db_workers(tmp_path: Path, vendors: Sandbox, moov: dict[str, Any], on_postgresql: bool) -> None:
-    pytest.importorskip("django_tasks_db")
+def test_two_db_workers(tmp_path: Path, vendors: Sandbox, on_postgresql: bool) -> None:
+    """With django.tasks, and on Django 5.2 with the package of that name."""
     need("PostgreSQL", is_there=not on_postgresql or answers("postgresql"))
-    dispatcher = "django_support_tickets.contrib.tasks.wake"
-    with Site(tmp_path, dispatcher=dispatcher, providers=moov, on_postgresql=on_postgresql) as site:
-        worker = ("django", "db_worker", "--interval", "0.1", "--no-startup-delay", "--verbosity", "0")
-        kill_one_half_way(site, vendors, worker, worker)
+    vendors.reset()
+    with Site(tmp_path, dispatcher=TASKS, providers=moov_account(vendors), on_postgresql=on_postgresql) as site:
+        kill_one_half_way(site, vendors, DB_WORKER, DB_WORKER)
