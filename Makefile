@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 SOURCES := $(wildcard django_support_tickets tests example_project docs benchmarks)
 
-.PHONY: help demo serve test test-all soak bench check build packages clean
+.PHONY: help demo serve test test-all soak bench check docs mutants messages build packages clean
 
 help:
 	@echo "make demo   the main job with four fake vendors on this machine; ends by itself"
@@ -12,8 +12,11 @@ help:
 	@echo "make test   the test suite on SQLite"
 	@echo "make test-all  PostgreSQL, MariaDB, Redis, S3, the browser, every Python and Django"
 	@echo "make soak   the long profiles, or one: make soak ONLY=push"
-	@echo "make bench  all gates of speed and memory, or some: make bench ONLY=pull"
-	@echo "make check  lint, format, types, import floors, migrations"
+	@echo "make bench  all gates of speed and memory, or some: make bench ONLY=pull; FULL=1 for 1,000,000 rows"
+	@echo "make check  lint, format, types, import floors, migrations, documentation"
+	@echo "make docs   the documentation in docs/_build/html/"
+	@echo "make mutants   break the code on purpose, and see what no test notices: make mutants ONLY=signatures"
+	@echo "make messages  collect the texts to translate, and compile the translations"
 	@echo "make build  wheel and sdist in dist/"
 
 $(VENV)/demo: pyproject.toml
@@ -52,9 +55,26 @@ soak: $(VENV)/bench
 	@$(BIN)/python -m tests.soak $(ONLY)
 
 bench: $(VENV)/bench
-	@$(BIN)/python -m benchmarks $(ONLY)
+	@$(BIN)/python -m benchmarks $(ONLY) $(if $(FULL),--full) $(if $(WRITE),--write docs/benchmarks.md)
 
-check: $(VENV)/dev
+$(VENV)/docs: $(VENV)/demo
+	@$(BIN)/pip install --quiet --editable '.[docs]'
+	@touch $@
+
+docs: $(VENV)/docs
+	$(BIN)/python -m sphinx -W --keep-going -q -b html docs docs/_build/html
+
+$(VENV)/mutants: $(VENV)/test
+	@$(BIN)/pip install --quiet --editable '.[mutants]'
+	@touch $@
+
+mutants: $(VENV)/mutants
+	@$(BIN)/python -m tests.mutants $(ONLY)
+
+messages: $(VENV)/demo
+	@$(BIN)/python -m tests.messages
+
+check: $(VENV)/dev docs
 	$(BIN)/ruff check $(SOURCES)
 	$(BIN)/ruff format --check $(SOURCES)
 	$(BIN)/mypy
@@ -64,6 +84,7 @@ check: $(VENV)/dev
 build: $(VENV)/dev
 	rm -rf dist build
 	$(BIN)/python -m build --outdir dist .
+	$(BIN)/python -m twine check --strict dist/*
 
 clean:
 	rm -rf $(VENV) dist build example_project/var *.egg-info

@@ -1,13 +1,14 @@
-"""Write the tables that come from the providers' own capabilities: `python docs/tables.py` after changing one.
+"""Write the tables that come from the providers themselves: `python docs/tables.py` after changing one.
 
 A test compares what stands in the files with what this module would write.
 """
 
 from __future__ import annotations
 
+import inspect
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from django.conf import settings as django_settings
@@ -17,6 +18,7 @@ if not django_settings.configured:
 
 from django_support_tickets.providers import Provider
 from django_support_tickets.providers.ankra import AnkraProvider
+from django_support_tickets.providers.base import CommonOptions
 from django_support_tickets.providers.local import LocalProvider
 from django_support_tickets.providers.moov import MoovProvider
 from django_support_tickets.providers.ripio import RipioProvider
@@ -24,7 +26,7 @@ from django_support_tickets.providers.verifik import VerifikProvider
 from django_support_tickets.records import Capabilities
 
 ROOT = Path(__file__).resolve().parent.parent
-FILES = (ROOT / "README.md", ROOT / "docs" / "providers.md")
+FILES = (ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")))
 ORGANISATION = "3c90c3cc-0d44-4b50-8888-8dd25736052a"
 
 
@@ -49,13 +51,61 @@ def capability_table() -> str:
     return markdown(rows)
 
 
-def status_table() -> str:
-    """Return vendor status → our status as a Markdown table."""
-    rows = [["vendor", "its status", "ours"]]
-    for name, provider in accounts().items():
-        for remote, status in provider.capabilities.status_map.items():
-            rows.append([name, f"`{remote}`", f"`{status.value}`"])
+def status_table(vendor: str) -> str:
+    """Return vendor status → our status as a Markdown table; a vendor with two forms of itself gets a column more."""
+    maps = {name: provider.capabilities.status_map for name, provider in accounts_of(vendor).items()}
+    if len(maps) == 1:
+        (known,) = maps.values()
+        return markdown(
+            [["its status", "ours"], *([f"`{remote}`", f"`{ours.value}`"] for remote, ours in known.items())]
+        )
+    rows = [["write_dialect", "its status", "ours"]]
+    for name, known in maps.items():
+        dialect = name.rpartition("(")[2].rstrip(")")
+        rows += [[f"`{dialect}`", f"`{remote}`", f"`{ours.value}`"] for remote, ours in known.items()]
     return markdown(rows)
+
+
+def option_table(vendor: str) -> str:
+    """Return the options that only this vendor has, with their defaults, as a Markdown table."""
+    provider = next(iter(accounts_of(vendor).values()))
+    rows = [["option", "default", "what it is"]]
+    for name, parameter in inspect.signature(type(provider).__init__).parameters.items():
+        if name not in ("self", "alias", "common"):
+            is_needed = parameter.default is inspect.Parameter.empty
+            default = "required" if is_needed else shown(parameter.default)
+            rows.append([f"`{name}`", default, OPTIONS[name]])
+    for name, default in changed_defaults(provider).items():
+        rows.append([f"`{name}`", default, COMMON[name]])
+    return markdown(rows)
+
+
+def common_table() -> str:
+    """Return the options that every provider has as a Markdown table."""
+    parameters = inspect.signature(Provider.__init__).parameters
+    rows = [["option", "default", "what it is"]]
+    rows += [[f"`{name}`", shown(parameters[name].default), COMMON[name]] for name in CommonOptions.__annotations__]
+    return markdown(rows)
+
+
+def changed_defaults(provider: Provider) -> dict[str, str]:
+    """Return the common options whose default is another one at this vendor."""
+    parameters = inspect.signature(Provider.__init__).parameters
+    names = (name for name in CommonOptions.__annotations__ if name in vars(provider))
+    return {name: shown(vars(provider)[name]) for name in names if vars(provider)[name] != parameters[name].default}
+
+
+def shown(value: object) -> str:
+    """Return a default as the table shows it."""
+    if value == "" or value is None:
+        return "none"
+    if isinstance(value, (tuple, list)) and len(value) > 3:
+        return "see above"
+    return f"`{value!r}`"
+
+
+def accounts_of(vendor: str) -> dict[str, Provider]:
+    return {name: provider for name, provider in accounts().items() if name.lower().startswith(vendor)}
 
 
 def files(capabilities: Capabilities) -> str:
@@ -100,16 +150,71 @@ def markdown(rows: list[list[str]]) -> str:
     return "\n".join([lines[0], "|" + "---|" * len(rows[0]), *lines[1:]])
 
 
-TABLES = {"capabilities": capability_table, "statuses": status_table}
+OPTIONS = {
+    "base_url": "The vendor's address; may be a callable.",
+    "client_id": "From Ripio, on registration as a partner; may be a callable.",
+    "client_secret": "From Ripio; may be a callable.",
+    "token_path": "Where access tokens are fetched.",
+    "token_leeway": "So many seconds before its end an access token is not used any more.",
+    "file_field_name": "Name of the multipart part that carries a file.",
+    "max_files": "Files per ticket.",
+    "max_file_bytes": "Bytes per file.",
+    "max_total_bytes": "Bytes of all files of a ticket.",
+    "allowed_extensions": "File name extensions that are sent.",
+    "summary_max": "Characters of a subject.",
+    "description_max": "Characters of a description.",
+    "signature_headers": "Headers in which the signature of a webhook is looked for; the first that is there counts.",
+    "require_sha256_prefix": "Refuse a signature without `sha256=` before it.",
+    "public_key": "API key; may be a callable. Give the two keys, or `token`.",
+    "secret_key": "Secret of the API key; may be a callable.",
+    "token": "The vendor's token; may be a callable, which is called at each use.",
+    "accounts": "Moov accounts whose tickets are listed even while none of ours is open there.",
+    "api_version": "Sent as `X-Moov-Version`; `v2025.07.00` or later.",
+    "path_prefix": "Path of the ticket resource.",
+    "auth_scheme": 'Word before the token in the `Authorization` header, `"Bearer"` or `""`.',
+    "write_dialect": 'In which of its two documented shapes to write: `"docs"` or `"app"`. Both are read, always.',
+    "message_format": 'Dialect app: send texts as `"html"` or `"text"`.',
+    "close_status": 'Dialect app: the status that ends a ticket, `"resolved"` or `"cancelled"`.',
+    "expiration_days": "Dialect app: days that Verifik keeps a file; None leaves it out.",
+    "organisation_id": "UUID of the organisation; pinned in every request.",
+    "page_size": "Tickets per page of a list, 100 at most.",
+    "author_types": "Ankra's `author_type` → ours, for words that are not known.",
+    "allowed_content_types": "Content types of files that are sent.",
+    "max_download_bytes": "Bytes of a file that is fetched, where the ticket does not say how large it is.",
+}
+COMMON = {
+    "timeout": "Seconds to connect, and to wait for each piece of an answer.",
+    "deadline": "Seconds that a whole call may take.",
+    "upload_deadline": "Seconds that a call with files, or a search, may take.",
+    "settle_seconds": "Seconds that a lost request may still take effect; none: twice the longest deadline.",
+    "rate": "Calls per second, all workers of a process together; none: no limit.",
+    "max_response_bytes": "Bytes of an answer that are read.",
+    "proxies": 'As in requests: `{"https": "http://proxy:3128"}`. The environment\'s proxies are never used.',
+    "verify": "Check certificates: True, or the path of a file of certificates to trust.",
+    "reference": "Send our key with a ticket, by which it is found again after a lost answer.",
+    "import_unknown": "Store tickets that are found at the vendor and were not raised here; only staff see them.",
+    "mirror_attachments": "Fetch the vendor's files at once, not when somebody opens them.",
+    "attachment_hosts": "Other hosts from which the vendor's files may be fetched.",
+    "webhook_secrets": "Secrets that are good at the moment; a list, or a callable that returns one.",
+    "webhook_tolerance": "Seconds that a webhook's time may differ from ours; none: it does not matter.",
+}
+
+TABLES: dict[str, Callable[..., str]] = {
+    "capabilities": capability_table,
+    "statuses": status_table,
+    "options": option_table,
+    "common_options": common_table,
+}
 
 
 def filled(text: str) -> str:
     """Return a document with each table between its two markers written anew."""
 
     def table(match: re.Match[str]) -> str:
-        return f"{match[1]}\n{TABLES[match[2]]()}\n{match[4]}"
+        name, *arguments = match[2].split()
+        return f"{match[1]}\n{TABLES[name](*arguments)}\n{match[4]}"
 
-    return re.sub(r"(<!-- table: (\w+) -->)\n(.*?)(<!-- end -->)", table, text, flags=re.S)
+    return re.sub(r"(<!-- table: ([\w ]+) -->)\n(.*?)(<!-- end -->)", table, text, flags=re.S)
 
 
 def stale() -> Iterator[Path]:

@@ -27,22 +27,15 @@ from django_support_tickets.records import (
     WebhookEvent,
 )
 from django_support_tickets.testing.contract import ContractSubject, ProviderContract
-from django_support_tickets.testing.sandbox.clock import VendorClock
-from django_support_tickets.testing.sandbox.server import Server
-from django_support_tickets.testing.sandbox.wsgi import Site
+from django_support_tickets.testing.sandbox import serving
 from django_support_tickets.transport import Answer, forget_accounts, json_body
 from tests.testing.desk import DeskProvider, DeskSandbox, to_record
 
 
 @pytest.fixture(scope="module")
 def running_desk() -> Iterator[DeskSandbox]:
-    site = Site(VendorClock(), 7)
-    vendor = DeskSandbox(site)
-    server = Server(("127.0.0.1", 0), {"desk": vendor}, clock=site.clock, latency=0.0)
-    site.url = f"http://127.0.0.1:{server.address[1]}"
-    server.start()
-    yield vendor
-    server.stop()
+    with serving(DeskSandbox, seed=7) as vendor:
+        yield vendor
 
 
 @pytest.fixture

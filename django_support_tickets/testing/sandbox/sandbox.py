@@ -7,9 +7,9 @@ import json
 import random
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 from django_support_tickets.testing.sandbox.ankra import AnkraSandbox
 from django_support_tickets.testing.sandbox.clock import Now, VendorClock
@@ -18,6 +18,8 @@ from django_support_tickets.testing.sandbox.ripio import RipioSandbox
 from django_support_tickets.testing.sandbox.server import Server
 from django_support_tickets.testing.sandbox.verifik import VerifikSandbox
 from django_support_tickets.testing.sandbox.wsgi import Site, VendorSandbox
+
+V = TypeVar("V", bound=VendorSandbox)
 
 
 class Sandbox:
@@ -105,6 +107,23 @@ class Sandbox:
     def options(self) -> dict[str, dict[str, Any]]:
         """Return the provider OPTIONS of every vendor by name."""
         return {name: vendor.options() for name, vendor in self.vendors.items()}
+
+
+@contextlib.contextmanager
+def serving(kind: type[V], *, seed: int = 0, latency: float = 0.0, now: Now | None = None) -> Iterator[V]:
+    """Serve a fake vendor of yours over real HTTP on a free loopback port, as the four here are."""
+    clock = VendorClock(now)
+    site = Site(clock, seed)
+    vendor = kind(site)
+    server = Server(("127.0.0.1", 0), {vendor.name: vendor}, clock=clock, latency=latency)
+    host, port = server.address
+    site.url = f"http://{host}:{port}"
+    server.start()
+    try:
+        yield vendor
+    finally:
+        vendor.clear_failures()
+        server.stop()
 
 
 def serve(
