@@ -16,6 +16,7 @@ from django.conf import settings as django_settings
 if not django_settings.configured:
     django_settings.configure(USE_I18N=False)
 
+from django_support_tickets import signals
 from django_support_tickets.providers import Provider
 from django_support_tickets.providers.ankra import AnkraProvider
 from django_support_tickets.providers.base import CommonOptions
@@ -199,7 +200,20 @@ COMMON = {
     "webhook_tolerance": "Seconds that a webhook's time may differ from ours; none: it does not matter.",
 }
 
+
+def signal_table() -> str:
+    """Return our signals, as the comment above each says, as a Markdown table."""
+    source = Path(inspect.getfile(signals)).read_text()
+    rows = [["signal", "when", "arguments"]]
+    for comment, name in re.findall(r"((?:^# .+\n)+)^(\w+) = Signal\(\)", source, re.MULTILINE):
+        words = " ".join(line.removeprefix("# ") for line in comment.splitlines())
+        when, _, arguments = words.partition(" Arguments: ")
+        rows.append([f"`{name}`", when, arguments.rstrip(".")])
+    return markdown(rows)
+
+
 TABLES: dict[str, Callable[..., str]] = {
+    "signals": signal_table,
     "capabilities": capability_table,
     "statuses": status_table,
     "options": option_table,
