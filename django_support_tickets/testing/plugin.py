@@ -4,9 +4,14 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Protocol
 
 import pytest
+from django.utils.module_loading import import_string
 
 from django_support_tickets.conf import settings
 from django_support_tickets.testing.sandbox import Sandbox, WebhookVendor
+
+# Tokens of an earlier test would make the ledger depend on the order of tests. Named, not imported: the plugin is loaded
+# by every run of pytest where this package is installed, and the HTTP library costs time.
+FORGET_ACCOUNTS = "django_support_tickets.transport.forget_accounts"
 
 pytest.register_assert_rewrite("django_support_tickets.testing.contract")
 
@@ -31,6 +36,7 @@ def support_tickets_sandbox(_support_tickets_server: Sandbox) -> Iterator[Sandbo
     `support_tickets_sandbox.ripio.options()` are the OPTIONS with which a provider talks to the fake Ripio.
     """
     _support_tickets_server.reset()
+    import_string(FORGET_ACCOUNTS)()
     yield _support_tickets_server
     _support_tickets_server.reset()
 

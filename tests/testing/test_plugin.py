@@ -34,7 +34,10 @@ def test_every_test_has_a_new_sandbox(support_tickets_sandbox: Sandbox, attempt:
     ripio.fail_next("*", Fault.RESET_BEFORE, times=None)
 
 
-def test_its_options_lead_to_it(support_tickets_sandbox: Sandbox) -> None:
+@pytest.mark.parametrize("attempt", [1, 2])
+def test_its_options_lead_to_it_and_no_token_is_left_of_an_earlier_test(
+    support_tickets_sandbox: Sandbox, attempt: int
+) -> None:
     RipioProvider("ripio", **support_tickets_sandbox.ripio.options()).probe()
     assert [entry.operation for entry in support_tickets_sandbox.ripio.ledger] == ["token", "get"]
 
