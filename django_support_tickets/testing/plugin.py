@@ -9,8 +9,8 @@ from django.utils.module_loading import import_string
 from django_support_tickets.conf import settings
 from django_support_tickets.testing.sandbox import Sandbox, WebhookVendor
 
-# Tokens of an earlier test would make the ledger depend on the order of tests. Named, not imported: the plugin is loaded
-# by every run of pytest where this package is installed, and the HTTP library costs time.
+# Tokens of an earlier test would make the ledger depend on the order of tests. Named, not imported: the plugin is
+# loaded by every run of pytest where this package is installed, and the HTTP library costs time.
 FORGET_ACCOUNTS = "django_support_tickets.transport.forget_accounts"
 
 pytest.register_assert_rewrite("django_support_tickets.testing.contract")
