@@ -63,7 +63,7 @@ def settle_delivered(claim: Claim, item: Item, record: Result) -> None:
         raise
     logger.info("delivered", extra=log_facts(claim, item, "delivered"))
     if item.kind == Kind.CREATE and providers[claim.entry.provider].capabilities.has_webhooks:
-        _look_for_webhooks(claim, record.remote_id)
+        _look_for_webhooks(claim, item, record.remote_id)
     if isinstance(record, TicketRecord) and (_has_conversation(record) or item.kind == Kind.CLOSE):
         _merge(claim, item, record)
     if item.kind == Kind.CREATE:
@@ -203,13 +203,13 @@ def _webhooks(claim: Claim, remote_id: str) -> QuerySet[WebhookDelivery]:
     return WebhookDelivery.objects.filter(provider=claim.entry.provider, remote_id=remote_id)
 
 
-def _look_for_webhooks(claim: Claim, remote_id: str) -> None:
+def _look_for_webhooks(claim: Claim, item: Item, remote_id: str) -> None:
     """Make the ticket due if a webhook came while its id was stored, when neither transaction could see the other."""
     rows = Ticket.objects.using(claim.using).filter(Exists(_webhooks(claim, remote_id)), pk=claim.entry.ticket_id)
     try:
         repeated(lambda: rows.update(next_poll_at=claim.moment), using=claim.using)
     except Error as error:  # the ticket is delivered, and its next poll brings the news
-        logger.warning("webhooks not looked for: %s", type(error).__name__, extra={"account": claim.entry.provider})
+        logger.warning("no hint: %s", type(error).__name__, extra=log_facts(claim, item, "no_hint"))
 
 
 def _has_conversation(record: TicketRecord) -> bool:

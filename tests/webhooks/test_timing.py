@@ -10,7 +10,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from django.db import connection, connections
+from django.db import DatabaseError, connection, connections
 from django.utils import timezone
 
 from django_support_tickets.models import Delivery, Ticket, WebhookDelivery
@@ -108,6 +108,23 @@ class TestWebhookBeforeItsPush:
         with connection.execute_wrapper(push_commits_after_the_first_look):
             assert deliver("ripio", *ripio_signed(ripio_event())).status_code == 200
         assert is_due(ticket)
+
+    @pytest.mark.django_db(transaction=True)
+    @pytest.mark.fault(64)
+    def test_a_database_that_fails_after_the_commit_costs_the_hint_only(self, vendors: Sandbox, caplog: Any) -> None:
+        ticket = raised("ripio", vendors.ripio.CUSTOMER)
+
+        def fail(execute: Callable[..., Any], sql: str, *details: Any) -> Any:
+            if sql.startswith("UPDATE") and "webhookdelivery" in sql and "delivered_at" not in sql:
+                raise DatabaseError("SENSITIVE")
+            return execute(sql, *details)
+
+        with connection.execute_wrapper(fail):
+            assert push("ripio").delivered == 1
+        ticket.refresh_from_db()
+        assert (ticket.delivery, ticket.next_poll_at is None) == (Delivery.DELIVERED, False)
+        assert "no hint: DatabaseError" in caplog.text
+        assert "SENSITIVE" not in caplog.text
 
     @pytest.mark.django_db(transaction=True)
     @pytest.mark.race
