@@ -9,7 +9,9 @@ import hashlib
 import logging
 import threading
 import time
+from collections.abc import Callable
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any, cast
 
 from django.contrib.auth.decorators import login_not_required
@@ -35,8 +37,24 @@ logger = logging.getLogger(__name__)
 BODY_MAX = 256_000
 #: Between two fetches of a ticket, however many webhooks name it.
 SHORTEST_INTERVAL = timedelta(seconds=1)
-#: How often the refusals of an account are written down, in seconds.
+#: So many refusals of an account are written down one by one; while more come, it is done once in so many seconds.
+COUNTED_SINGLY = 20
 COUNT_EVERY = 1.0
+
+
+class Answer(HttpResponse):
+    """An answer without a body, and what is done when it has left: that can neither delay nor change it."""
+
+    def __init__(self, afterwards: Callable[[], None], *, status: int = 200) -> None:
+        super().__init__(status=status)
+        self._afterwards = afterwards
+
+    def close(self) -> None:
+        """Be called by the server after the last byte."""
+        try:
+            self._afterwards()
+        finally:
+            super().close()
 
 
 @csrf_exempt
@@ -63,8 +81,7 @@ def receive(request: HttpRequest, alias: str) -> HttpResponse:
     except (ImproperlyConfigured, NotSent) as error:
         is_ours = isinstance(error, (InvalidProvider, NotSent))
         return _refuse(alias, WebhookRejected(str(error) if is_ours else type(error).__name__, status=503))
-    accept(alias, event)
-    return HttpResponse()
+    return accept(alias, event)
 
 
 # What was answered is committed, whichever database has ATOMIC_REQUESTS.
@@ -89,13 +106,13 @@ def read_event(provider: Provider, request: HttpRequest) -> WebhookEvent:
 
 def read_body(request: HttpRequest) -> bytes:
     """Return the body; raise WebhookRejected if it is larger than BODY_MAX, cut or already consumed."""
-    announced = _announced_length(request)
-    body = bytearray()
+    announced, body = _announced_length(request), bytearray()
+    read = request.read if announced is not None else _reader_of_chunks(request)
     try:
         # One byte more than may be there shows a body that is larger than announced, or announced nowhere.
-        while len(body) <= BODY_MAX and (chunk := request.read(BODY_MAX + 1 - len(body))):
+        while len(body) <= BODY_MAX and (chunk := read(BODY_MAX + 1 - len(body))):
             body += chunk
-    except (OSError, ValueError) as error:  # UnreadablePostError, or a stream that something has closed
+    except Exception as error:  # each server has its own for a client that goes away or sends bad chunks
         raise WebhookRejected("the body cannot be read", status=400) from error
     if len(body) > BODY_MAX:
         raise WebhookRejected("the body is too large", status=413)
@@ -104,13 +121,20 @@ def read_body(request: HttpRequest) -> bytes:
     return bytes(body)
 
 
-def accept(alias: str, event: WebhookEvent) -> None:
-    """Remember a verified event, make its ticket due, and ask for a pull; a copy of a known event does nothing."""
+def accept(alias: str, event: WebhookEvent) -> Answer:
+    """Remember a verified event and make its ticket due; a copy of a known event does nothing.
+
+    Return the answer, after which a pull is asked for.
+    """
     using = router.db_for_write(Ticket)
     made_due: list[bool] = []
     repeated(lambda: made_due.append(_remember(alias, event, using=using)), using=using, times=2)
+    return Answer(partial(_announce, alias, is_due=made_due[-1], using=using))
+
+
+def _announce(alias: str, *, is_due: bool, using: str) -> None:
     logger.info("webhook accepted", extra={"event": "webhook.accepted", "account": alias})
-    if made_due[-1]:
+    if is_due:
         wake(alias, using=using)
     _write_refusals(alias)
 
@@ -133,6 +157,15 @@ def _announced_length(request: HttpRequest) -> int | None:
     if len(length) > 12 or int(length) > BODY_MAX:
         raise WebhookRejected("the body is too large", status=413)
     return int(length)
+
+
+def _reader_of_chunks(request: HttpRequest) -> Callable[[int], bytes]:
+    """Return what reads a body without Content-Length.
+
+    A WSGI server that marks its stream as ended has put the chunks together; Django takes the body for empty.
+    """
+    environ = getattr(request, "environ", {})
+    return environ["wsgi.input"].read if environ.get("wsgi.input_terminated") else request.read
 
 
 def _storable(event: WebhookEvent) -> WebhookEvent:
@@ -217,15 +250,17 @@ def _ticket_filter(alias: str, event: WebhookEvent) -> list[str]:
 class Refusals:
     """The webhooks that this process has refused and not yet written down.
 
-    A flood of forged requests must not become a flood of writes and log lines: the first refusal of an account is
-    written at once, what follows within `every` seconds waits for the account's next webhook of any kind.
+    A flood of forged requests must not become a flood of writes and log lines: after `singly` of them, what comes
+    within `every` seconds waits for the account's next webhook of any kind. A process that ends forgets what waits.
     """
 
-    def __init__(self, *, every: float = COUNT_EVERY) -> None:
+    def __init__(self, *, singly: int = COUNTED_SINGLY, every: float = COUNT_EVERY) -> None:
+        self.singly = singly
         self.every = every
         self._lock = threading.Lock()
         self._waiting: dict[str, tuple[int, str]] = {}
-        self._written_at: dict[str, float] = {}
+        # How many writes an account may have at once, and since when: one more with every `every` seconds.
+        self._allowed: dict[str, tuple[float, float]] = {}
 
     def add(self, alias: str, reason: str, *, count: int = 1) -> None:
         """Count a refusal; only the last reason is kept."""
@@ -236,25 +271,26 @@ class Refusals:
         """Return and forget the count and the last reason; (0, "") if there is nothing, or it is too early."""
         now = time.monotonic()
         with self._lock:
-            if alias not in self._waiting or now - self._written_at.get(alias, -self.every) < self.every:
+            allowed, since = self._allowed.get(alias, (float(self.singly), now))
+            allowed = min(allowed + (now - since) / self.every, float(self.singly))
+            if alias not in self._waiting or allowed < 1:
                 return 0, ""
-            self._written_at[alias] = now
+            self._allowed[alias] = (allowed - 1, now)
             return self._waiting.pop(alias)
 
     def clear(self) -> None:
         """Forget everything, as a new process would."""
         with self._lock:
             self._waiting.clear()
-            self._written_at.clear()
+            self._allowed.clear()
 
 
 refusals = Refusals()
 
 
-def _refuse(alias: str, refusal: WebhookRejected) -> HttpResponse:
+def _refuse(alias: str, refusal: WebhookRejected) -> Answer:
     refusals.add(alias, str(refusal))
-    _write_refusals(alias)
-    return HttpResponse(status=refusal.status)
+    return Answer(partial(_write_refusals, alias), status=refusal.status)
 
 
 def _write_refusals(alias: str) -> None:

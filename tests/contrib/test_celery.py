@@ -78,7 +78,7 @@ class TestWaking:
 
         Ticket.objects.bulk_create([Ticket(subject="S", remote_id="R-1", delivery=Delivery.DELIVERED)])
         for number in range(50):
-            accept("local", WebhookEvent(identity=str(number), remote_id="R-1"))
+            accept("local", WebhookEvent(identity=str(number), remote_id="R-1")).close()
         sent = messages()
         assert [task for task, _, _ in sent] == ["support_tickets.pull"] * 2
         assert [late for _, _, late in sent] == [False, True]

@@ -78,9 +78,11 @@ def address(alias: str) -> str:
 
 
 def deliver(alias: str, headers: Headers, body: bytes) -> HttpResponse:
-    """Hand a POST to the view, without middleware."""
+    """Hand a POST to the view, without middleware, and let the answer leave."""
     request = _factory.post(address(alias), body, content_type="application/json", headers=dict(headers))
-    return receive(request, alias)
+    answer = receive(request, alias)
+    answer.close()
+    return answer
 
 
 def ripio_signed(body: bytes, *, secret: str = RIPIO_SECRET) -> tuple[dict[str, str], bytes]:

@@ -42,13 +42,24 @@ class Stream:
 
 
 class BrokenStream(Stream):
-    """A client that goes away."""
+    """A client that goes away, or a server that does not like its chunks."""
+
+    def __init__(self, error: type[Exception] = ConnectionResetError) -> None:
+        super().__init__()
+        self._error = error
 
     def read(self, size: int = -1) -> bytes:
-        raise ConnectionResetError("gone")
+        raise self._error("gone")
 
 
-def served(stream: Stream, *, length: str | None, headers: dict[str, str] | None = None, alias: str = "ripio") -> int:
+def served(
+    stream: Stream,
+    *,
+    length: str | None,
+    headers: dict[str, str] | None = None,
+    alias: str = "ripio",
+    **environment: Any,
+) -> int:
     """Return the status with which the whole site answers a request with this body and this Content-Length."""
     environ: dict[str, Any] = {
         "REQUEST_METHOD": "POST",
@@ -63,6 +74,7 @@ def served(stream: Stream, *, length: str | None, headers: dict[str, str] | None
     }
     for name, value in (headers or RIPIO_HEADERS).items():
         environ["HTTP_" + name.upper().replace("-", "_")] = value
+    environ |= environment
     if length is not None:
         environ["CONTENT_LENGTH"] = length
     # Not by calling the handler, whose signals would close the test's connection.
@@ -106,14 +118,26 @@ class TestSize:
         assert not WebhookDelivery.objects.exists()
 
     @pytest.mark.parametrize("length", [None, ""])
-    def test_without_a_length_a_wsgi_server_gives_no_body(self, length: str | None) -> None:
-        assert served(Stream(RIPIO_BODY), length=length) == 401
+    def test_without_a_length_a_wsgi_server_may_wait_for_ever_so_nothing_is_read(self, length: str | None) -> None:
+        stream = Stream(endless=True)
+        assert served(stream, length=length) == 401
+        assert stream.taken == 0
+
+    @pytest.mark.parametrize("length", [None, ""])
+    def test_chunks_that_a_wsgi_server_has_put_together(self, length: str | None) -> None:
+        ended = {"wsgi.input_terminated": True, "HTTP_TRANSFER_ENCODING": "chunked"}
+        assert served(Stream(RIPIO_BODY, step=50), length=length, **ended) == 200
+        stream = Stream(endless=True)
+        assert served(stream, length=length, **ended) == 413
+        assert stream.taken == BODY_MAX + 1
 
     def test_a_body_that_drips_is_put_together(self) -> None:
         assert served(Stream(RIPIO_BODY, step=7), length=str(len(RIPIO_BODY))) == 200
 
-    def test_a_client_that_goes_away(self) -> None:
-        assert served(BrokenStream(), length="100") == 400
+    @pytest.mark.parametrize("error", [ConnectionResetError, TimeoutError, ValueError, EOFError, AttributeError])
+    def test_a_client_that_goes_away(self, error: type[Exception]) -> None:
+        assert served(BrokenStream(error), length="100") == 400
+        assert served(BrokenStream(error), length=None, **{"wsgi.input_terminated": True}) == 400
 
     def test_what_an_asgi_server_has_spooled_is_read_up_to_the_limit(self) -> None:
         """Under ASGI the whole body lies in a file before any view is called, whatever Content-Length said."""

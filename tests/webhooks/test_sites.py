@@ -3,19 +3,31 @@
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.core.handlers.wsgi import WSGIHandler
 from django.db import connections
-from django.test import Client
+from django.test import Client, RequestFactory
 from django.utils import timezone
 
 from django_support_tickets.models import WebhookDelivery
 from django_support_tickets.webhooks import receive
-from tests.webhooks import cases
+from tests.webhooks import cases, served
 from tests.webhooks.cases import RIPIO_BODY, RIPIO_HEADERS, RIPIO_ID, is_due
+
+asked, released, done = threading.Event(), threading.Event(), threading.Event()
+
+
+def take_time(alias: str, ticket_id: int | None, using: str) -> None:
+    """Be a dispatcher whose broker does not answer."""
+    asked.set()
+    released.wait(10)
+    done.set()
+
 
 LOGIN_REQUIRED = "django.contrib.auth.middleware.LoginRequiredMiddleware"
 
@@ -58,11 +70,30 @@ def failing_log() -> Iterator[None]:
 @pytest.mark.django_db(transaction=True)
 class TestTransactions:
     @pytest.mark.fault(60)
-    def test_what_happens_after_the_commit_undoes_nothing(self, atomic_requests: None, failing_log: None) -> None:
+    def test_what_fails_after_the_commit_changes_no_answer(self, atomic_requests: None, failing_log: None) -> None:
         ticket = cases.ticket("ripio", RIPIO_ID)
-        assert post(Client(raise_request_exception=False)) == 500
+        headers, body = cases.VECTORS["ripio"]
+        request = RequestFactory().post(cases.address("ripio"), body, content_type="application/json", headers=headers)
+        answer = WSGIHandler().get_response(request)
+        assert answer.status_code == 200
         assert WebhookDelivery.objects.count() == 1
         assert is_due(ticket)
+        with pytest.raises(RuntimeError, match="the log is full"):
+            answer.close()  # as the server does, which has sent the answer
+
+    @pytest.mark.fault(60)
+    def test_a_dispatcher_that_takes_its_time_delays_no_answer(self, settings: Any, live_server: Any) -> None:
+        settings.SUPPORT_TICKETS_DISPATCHER = f"{__name__}.take_time"
+        ticket = cases.ticket("ripio", RIPIO_ID)
+        for event in (asked, released, done):
+            event.clear()
+        try:
+            assert served.post(live_server.thread.port, cases.address("ripio"), *cases.VECTORS["ripio"]) == 200
+            assert not done.is_set()
+            assert is_due(ticket)
+            assert asked.wait(10)
+        finally:
+            released.set()
 
     @pytest.mark.fault(60)
     def test_what_was_answered_is_committed(self, atomic_requests: None) -> None:
