@@ -32,12 +32,13 @@ class Theme:
 
 PUSH = ("tests/outbox", "tests/simulator", "tests/test_receivers.py")
 THEMES = {
-    "signatures": Theme(("providers/signatures", "webhooks"), ("tests/providers/test_signatures.py", "tests/webhooks")),
+    "signatures": Theme(("providers/signatures",), ("tests/providers/test_signatures.py", "tests/webhooks")),
+    "webhooks": Theme(("webhooks",), ("tests/webhooks", "tests/test_databases.py", "tests/test_logging.py")),
     "permissions": Theme(
         ("api/permissions", "api/scope", "admin/scope"), ("tests/api", "tests/admin/test_rights.py", "tests/admin")
     ),
     "files": Theme(
-        ("attachments/signatures", "attachments/names", "attachments/rules", "attachments/intake"),
+        ("attachments/signatures", "attachments/names", "attachments/rules", "attachments/intake", "models/names"),
         ("tests/attachments",),
     ),
     "claims": Theme(("outbox/claims", "outbox/facts", "outbox/flight", "outbox/account"), PUSH),

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from functools import partial
 
 from django_support_tickets.attachments.names import extension_of
 
@@ -18,12 +19,12 @@ OPAQUE = "application/octet-stream"
 Test = Callable[[bytes], bool]
 
 
-def _starts(*magic: bytes) -> Test:
-    return lambda head: head.startswith(magic)
+def _starts(magic: tuple[bytes, ...], head: bytes) -> bool:
+    return head.startswith(magic)
 
 
-def _riff(kind: bytes) -> Test:
-    return lambda head: head[:4] == b"RIFF" and head[8:12] == kind
+def _is_riff(kind: bytes, head: bytes) -> bool:
+    return head[:4] == b"RIFF" and head[8:12] == kind
 
 
 def _is_mp4(head: bytes) -> bool:
@@ -50,14 +51,14 @@ def _is_text(head: bytes) -> bool:
 
 
 BINARY: dict[str, Test] = {
-    "image/png": _starts(b"\x89PNG\r\n\x1a\n"),
-    "image/jpeg": _starts(b"\xff\xd8\xff"),
-    "image/gif": _starts(b"GIF87a", b"GIF89a"),
-    "image/webp": _riff(b"WEBP"),
-    "application/pdf": _starts(b"%PDF-"),
+    "image/png": partial(_starts, (b"\x89PNG\r\n\x1a\n",)),
+    "image/jpeg": partial(_starts, (b"\xff\xd8\xff",)),
+    "image/gif": partial(_starts, (b"GIF87a", b"GIF89a")),
+    "image/webp": partial(_is_riff, b"WEBP"),
+    "application/pdf": partial(_starts, (b"%PDF-",)),
     "video/mp4": _is_mp4,
     "video/quicktime": _is_mov,
-    "video/x-msvideo": _riff(b"AVI "),
+    "video/x-msvideo": partial(_is_riff, b"AVI "),
     "video/webm": _is_webm,
 }
 

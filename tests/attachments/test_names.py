@@ -73,6 +73,8 @@ def test_no_name_is_dangerous(name: str) -> None:
     [
         ("receipt.png", "attachment; filename=\"receipt.png\"; filename*=UTF-8''receipt.png"),
         ("Café €.pdf", "attachment; filename=\"Cafe _.pdf\"; filename*=UTF-8''Caf%C3%A9%20%E2%82%AC.pdf"),
+        ("a b/c.png", "attachment; filename=\"c.png\"; filename*=UTF-8''c.png"),
+        ("XX~x.png", "attachment; filename=\"XX~x.png\"; filename*=UTF-8''XX~x.png"),
         ('a"b\r\n\\c";.png', "attachment; filename=\"c__.png\"; filename*=UTF-8''c__.png"),
     ],
 )

@@ -11,6 +11,12 @@ def test_an_honest_file_is_what_it_says(name: str) -> None:
     assert is_what_it_says(name, HONEST[name])
 
 
+@pytest.mark.parametrize("atom", [b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip", b"pnot"])
+def test_a_quicktime_film_may_begin_with_any_of_its_atoms(atom: bytes) -> None:
+    assert is_what_it_says("x.mov", bytes(4) + atom + bytes(8))
+    assert not is_what_it_says("x.mov", bytes(4) + atom.upper() + bytes(8))
+
+
 @pytest.mark.parametrize("name", HONEST)
 def test_no_known_name_is_taken_for_a_program(name: str) -> None:
     assert not is_what_it_says(name, b"MZ\x90\x00\x03\x00\x00\x00" + bytes(100))

@@ -145,3 +145,22 @@ class TestHeaders:
 )
 def test_usable_secrets(secret: Any, is_usable: bool) -> None:
     assert is_usable_secret(secret) is is_usable
+
+
+def test_angle_brackets_are_all_that_is_taken_off_a_placeholder() -> None:
+    assert not is_usable_secret("<secret>")
+    assert is_usable_secret("Xsecret")
+
+
+@pytest.mark.parametrize(
+    ("check", "reason"),
+    [
+        (lambda: verify_hmac([], MESSAGE, HEX), "no webhook secret is configured"),
+        (lambda: verify_hmac(["other"], MESSAGE, HEX), "the signature is missing or wrong"),
+        (lambda: check_age("soon", 60), "the time is too old or too new, or cannot be read"),
+    ],
+)
+def test_the_reason_is_said_as_operators_look_for_it_in_the_log(check: Any, reason: str) -> None:
+    with pytest.raises(WebhookRejected) as caught:
+        check()
+    assert (str(caught.value), caught.value.status) == (reason, 401)
