@@ -85,7 +85,7 @@ SERVED = frozenset({*CONTENT_TYPES.values(), OPAQUE})
 
 
 def content_type_of(name: str) -> str:
-    """Return the content type that we give a file, from its name and never from its uploader."""
+    """Return the content type of a file, from its name and never from its uploader."""
     return CONTENT_TYPES.get(extension_of(name), OPAQUE)
 
 

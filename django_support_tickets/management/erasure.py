@@ -1,4 +1,4 @@
-"""Erase a user: what we hold of their tickets goes, and what vendors hold is listed.
+"""Erase a user: what is kept of their tickets goes, and what vendors hold is listed.
 
 Every ticket is one transaction that can be repeated; a run that is cut off is completed by the next one.
 """

@@ -22,7 +22,7 @@ from django_support_tickets.records import (
     normalised_text,
 )
 
-#: What may be at the vendor although we do not know its id yet.
+#: What may be at the vendor although its id is not known here yet.
 MAY_BE_THERE = frozenset({Delivery.QUEUED, Delivery.UNCERTAIN, Delivery.DELIVERED})
 #: Authors who cannot be us.
 OTHERS = frozenset({AuthorType.AGENT, AuthorType.SYSTEM, AuthorType.AI})

@@ -32,7 +32,7 @@ VENDORS: Mapping[str, tuple[str, Reader]] = {
     "closed_at": ("closed_at", cleaning.moment),
     "last_comment_at": ("last_comment_at", cleaning.moment),
 }
-#: The vendor's only on tickets that were raised there; on ours they are what we have said.
+#: The vendor's only on tickets that were raised there; on ours they are what was said here.
 RAISED_THERE: Mapping[str, tuple[str, Reader]] = {
     "subject": ("subject", _clipped("subject")),
     "description": ("description", cleaning.text),
