@@ -13,6 +13,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from http.client import HTTPConnection
+from typing import Any
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
 
 import django
@@ -59,15 +60,21 @@ class _Handler(WSGIRequestHandler):
         """Say nothing."""
 
 
-def main() -> None:
+def application() -> Any:
+    """Return the site as a WSGI application, its tables made and one ticket in them."""
     django.setup()
     for using in connections:
         call_command("migrate", database=using, run_syncdb=True, verbosity=0)
     from tests.webhooks import cases
 
     cases.ticket("ripio", cases.RIPIO_ID)
+    connections.close_all()  # a server that forks now must not share them
+    return get_wsgi_application()
+
+
+def main() -> None:
     with _Server(("127.0.0.1", 0), _Handler) as site:
-        site.set_app(get_wsgi_application())
+        site.set_app(application())
         threading.Thread(target=site.serve_forever, args=(0.02,), daemon=True).start()
         sys.stdout.write(f"{site.server_port}\n")
         sys.stdout.flush()
