@@ -8,6 +8,7 @@ import re
 import shlex
 import sys
 from collections.abc import Iterator
+from inspect import signature
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -135,11 +136,15 @@ class TestBlocks:
                 signal.disconnect(names.get("note_the_change"))
 
     @pytest.mark.parametrize("name", having("tests"))
-    def test_tests_pass(self, name: str, support_tickets_sandbox: Sandbox, settings: Any, db: None) -> None:
+    def test_tests_pass(
+        self, name: str, request: pytest.FixtureRequest, support_tickets_sandbox: Sandbox, settings: Any
+    ) -> None:
+        settings.ROOT_URLCONF = urlconf()
         for block in python(PAGES[name], kind="tests"):
             names = run(block, PAGES[name], {})
             for test in [value for key, value in names.items() if key.startswith("test_")]:
-                test(support_tickets_sandbox, settings, db)
+                test(**{fixture: request.getfixturevalue(fixture) for fixture in signature(test).parameters})
+                support_tickets_sandbox.reset()
 
 
 def urlconf() -> ModuleType:

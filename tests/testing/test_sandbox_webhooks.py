@@ -189,6 +189,17 @@ class TestDelivery:
         assert receiver.received[0] == receiver.received[1]
         assert vendor.deliver_webhooks() == []
 
+    def test_some_come_late(self, sandbox: Sandbox, receiver: Receiver) -> None:
+        vendor = sandbox.ripio
+        vendor.webhook_url = receiver.url
+        ids = [vendor.add_ticket() for _ in range(4)]
+        vendor.process_pending()
+        assert vendor.deliver_webhooks(drop=1, hold=2) == [200]
+        assert vendor.deliver_webhooks(hold=3) == []
+        assert vendor.deliver_webhooks(reverse=True) == [200, 200]
+        told = [event["supportTicket"]["ticketId"] for event in receiver.events]  # type: ignore[index]
+        assert told == [ids[1], ids[3], ids[2]]
+
     def test_copies_are_the_same_bytes(self, sandbox: Sandbox, receiver: Receiver) -> None:
         sandbox.moov.webhook_url = receiver.url
         receiver.status = 503

@@ -73,17 +73,19 @@ class WebhookVendor(VendorSandbox):
         headers, body = self.sign(payload, **signing)
         return [self._post(headers, body, remote_id="") for _ in range(copies)]
 
-    def deliver_webhooks(self, *, duplicate: int = 1, reverse: bool = False, drop: int = 0) -> list[int]:
-        """Send and forget what is queued; return the statuses.
+    def deliver_webhooks(self, *, duplicate: int = 1, reverse: bool = False, drop: int = 0, hold: int = 0) -> list[int]:
+        """Send what is queued; return the statuses.
 
-        The first `drop` events are lost, each other one is sent `duplicate` times with the same bytes.
+        The first `drop` events are lost, the last `hold` stay queued and come late, by the next call. Each other one is
+        sent `duplicate` times with the same bytes.
         """
         with self.lock:
             events = self.outgoing[drop:]
-            self._outgoing.clear()
+            sent = events[: max(len(events) - hold, 0)]
+            self._outgoing[:] = events[len(sent) :]
         if reverse:
-            events.reverse()
-        return [status for event in events for status in self._send_event(event, duplicate)]
+            sent.reverse()
+        return [status for event in sent for status in self._send_event(event, duplicate)]
 
     def _send_event(self, event: Outgoing, copies: int) -> list[int]:
         headers, body = self.sign(event.payload)
