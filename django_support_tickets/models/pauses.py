@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from django.db.models import Case, F, IntegerField, Q, QuerySet, Value, When
+from django.db.models import Case, Expression, F, IntegerField, Q, QuerySet, Value, When
 from django.db.models.functions import Least
 
 from django_support_tickets.models.clock import EpochNow, epoch_now, milliseconds
@@ -36,13 +36,13 @@ def paused(alias: str, *, using: str) -> ProviderState | None:
     return _rows(alias, using).filter(paused_until__gt=EpochNow()).first()
 
 
-def hindered(alias: str) -> QuerySet[ProviderState]:
+def hindered(alias: str | Expression) -> QuerySet[ProviderState]:
     """Return the account's row if it is paused, or was and waits for its probe; for use in a subquery."""
     rows = ProviderState.objects.filter(provider=alias, scope="")
     return rows.filter(Q(paused_until__gt=EpochNow()) | Q(pause__in=PROBED, paused_until__isnull=False))
 
 
-def troubled(alias: str) -> QuerySet[ProviderState]:
+def troubled(alias: str | Expression) -> QuerySet[ProviderState]:
     """Return the account's row if a success is news for it; for use in a subquery."""
     rows = ProviderState.objects.filter(provider=alias, scope="")
     return rows.filter(Q(failures__gt=0) | Q(denials__gt=0) | ~Q(pause=""))

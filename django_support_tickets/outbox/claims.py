@@ -11,28 +11,34 @@ from datetime import datetime
 from typing import Any, TypeVar, cast
 
 from django.db import InterfaceError, OperationalError, connections, transaction
-from django.db.models import Case, Exists, F, IntegerField, OuterRef, Q, QuerySet, When
-from django.db.models.functions import Coalesce
+from django.db.models import QuerySet
 
 from django_support_tickets.models import (
-    Attachment,
-    Delivery,
     EpochNow,
     OutboxEntry,
-    TicketEvent,
+    Ticket,
     milliseconds,
     moment_of,
 )
-from django_support_tickets.models.pauses import hindered, troubled
-from django_support_tickets.outbox.items import Item, is_queued
+from django_support_tickets.outbox.items import Item
+from django_support_tickets.outbox.leases import (
+    ENTRY,
+    FACTS,
+    TICKET,
+    due,
+    lease_changes,
+    leasing,
+    marking,
+    picked,
+    reading,
+)
+from django_support_tickets.outbox.statements import Statement
 from django_support_tickets.records import clean_text
 
 T = TypeVar("T")
 
 BACKOFF_BASE = 30.0
 BACKOFF_MAX = 3600.0
-#: How long a claim may take until its mark, in seconds.
-START_SECONDS = 60.0
 
 
 @dataclass(slots=True)
@@ -51,6 +57,11 @@ class Claim:
     #: A worker that had lost its lease has left a fact about the ticket.
     has_fact: bool = True
     _claimed_at: float = field(default_factory=time.monotonic)
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """Return the values of the slots that `mine()` has."""
+        return {"pk": self.entry.pk, "token": self.token}
 
     @property
     def rows(self) -> QuerySet[OutboxEntry]:
@@ -72,13 +83,10 @@ def claim_next(
     """
     if limit < 1:
         return []
-    due = _due(alias, using=using)
-    if ticket_id is not None:
-        due = due.filter(ticket_id=ticket_id)
-    if not is_probe:
-        due = due.filter(~Exists(hindered(alias)))
     token = uuid.uuid4()
-    taken = repeated(lambda: _lease(due, limit, token=token, using=using), using=using)
+    values = {"alias": alias, "ticket": ticket_id, "token": token}
+    shape = {"limit": limit, "one_ticket": ticket_id is not None, "is_probe": is_probe}
+    taken = repeated(lambda: _lease(shape, values, using=using), using=using)
     if not taken:
         return []
     claims = repeated(lambda: list(_claimed(alias, token, taken, using=using)), using=using)
@@ -88,8 +96,8 @@ def claim_next(
 
 def is_due(alias: str, *, using: str, ticket_id: int | None = None) -> bool:
     """Return whether an entry waits to be claimed, be the account paused or not."""
-    due = _due(alias, using=using)
-    return (due if ticket_id is None else due.filter(ticket_id=ticket_id)).exists()
+    rows = due(alias).using(using)
+    return (rows if ticket_id is None else rows.filter(ticket_id=ticket_id)).exists()
 
 
 def mark(claim: Claim, item: Item, *, lease_seconds: float) -> bool:
@@ -97,17 +105,8 @@ def mark(claim: Claim, item: Item, *, lease_seconds: float) -> bool:
 
     Return False if the lease is lost, or the item is no longer queued.
     """
-    alive = claim.rows.filter(Exists(is_queued(item)), leased_until__gt=EpochNow())
-    return _write(
-        claim,
-        alive,
-        item=item.kind,
-        item_id=item.row.pk,
-        sent_at=EpochNow(),
-        attempts=F("attempts") + 1,
-        tried_since=Coalesce(F("tried_since"), EpochNow()),
-        leased_until=EpochNow() + milliseconds(lease_seconds),
-    )
+    values = {**claim.identity, "item": item.row.pk, "lease": milliseconds(lease_seconds)}
+    return bool(repeated(lambda: marking(item.kind).run(claim.using, **values), using=claim.using))
 
 
 def extend(claim: Claim, *, seconds: float) -> bool:
@@ -155,57 +154,25 @@ def repeated(action: Callable[[], T], *, using: str, times: int = 5) -> T:
     raise AssertionError("unreachable")
 
 
-def _due(alias: str, *, using: str) -> QuerySet[OutboxEntry]:
-    free = Q(leased_until=None) | Q(leased_until__lt=EpochNow())
-    due = OutboxEntry.objects.using(using).filter(free, provider=alias, not_before__lte=EpochNow())
-    # As the index has them: by anything more, a whole backlog would be sorted for each claim.
-    return due.order_by("not_before")
-
-
-def _lease(due: QuerySet[OutboxEntry], limit: int, *, token: uuid.UUID, using: str) -> int:
+def _lease(shape: dict[str, Any], values: dict[str, Any], *, using: str) -> int:
     """Take entries by one statement, which is atomic also where rows cannot be locked (SQLite)."""
     features = connections[using].features
+    shape = {**shape, "skip_locked": features.has_select_for_update_skip_locked}
     with transaction.atomic(using=using):
-        if features.has_select_for_update:
-            due = due.select_for_update(skip_locked=features.has_select_for_update_skip_locked)
-        picked: Iterable[Any] = due.values_list("pk", flat=True)[:limit]
-        if not features.allow_sliced_subqueries_with_in:  # MySQL
-            picked = list(picked)
-        # A lease that ran out without a mark counts as an attempt: the item may have ended its worker.
-        # First of all, since MySQL reads columns as they were set further left.
-        died = Q(lease_token__isnull=False, sent_at__isnull=True)
-        return (
-            OutboxEntry.objects.using(using)
-            .filter(pk__in=picked)
-            .update(
-                attempts=Case(When(died, then=F("attempts") + 1), default=F("attempts"), output_field=IntegerField()),
-                lease_token=token,
-                leased_until=EpochNow() + milliseconds(START_SECONDS),
-            )
-        )
+        if features.allow_sliced_subqueries_with_in:
+            return leasing(**shape).run(using, **values)
+        chosen = [pk for (pk,) in Statement(picked(**shape).query).rows(using, **values)]  # MySQL
+        return OutboxEntry.objects.using(using).filter(pk__in=chosen).update(**lease_changes(values["token"]))
 
 
 def _claimed(alias: str, token: uuid.UUID, taken: int, *, using: str) -> Iterable[Claim]:
     # Read after the lease is committed: the ticket as an earlier snapshot shows it may have been sent since.
-    files = Attachment.objects.filter(
-        ticket=OuterRef("ticket"), delivery=Delivery.QUEUED, direction=Attachment.Direction.OUT
-    )
-    mine = OutboxEntry.objects.using(using).filter(provider=alias, lease_token=token).order_by("not_before")
-    mine = mine.select_related("ticket").defer("ticket__raw")
-    facts = TicketEvent.objects.filter(ticket=OuterRef("ticket"), kind=TicketEvent.Kind.LATE_ANSWER)
-    mine = mine.annotate(now=EpochNow(), has_files=Exists(files), has_fact=Exists(facts))
-    mine = mine.annotate(is_troubled=Exists(troubled(alias)))
-    # The limit ends the search: what was taken stands first in the index.
-    for entry in mine[:taken]:
-        yield Claim(
-            entry=entry,
-            token=token,
-            using=using,
-            now=entry.now,
-            has_files=entry.has_files,
-            is_troubled=entry.is_troubled,
-            has_fact=entry.has_fact,
-        )
+    for values in reading(taken).rows(using, alias=alias, token=token):
+        facts, columns = values[: len(FACTS)], values[len(FACTS) :]
+        ticket = Ticket.from_db(using, TICKET, columns[len(ENTRY) :])
+        entry = OutboxEntry.from_db(using, ENTRY, columns[: len(ENTRY)])
+        entry.ticket = ticket
+        yield Claim(entry=entry, token=token, using=using, **dict(zip(FACTS, facts, strict=True)))
 
 
 def _write(claim: Claim, rows: QuerySet[OutboxEntry], **changes: Any) -> bool:

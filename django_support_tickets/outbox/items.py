@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, BinaryIO, cast
 
-from django.db.models import Q, QuerySet
+from django.db.models import OuterRef, Q, QuerySet
 from django.utils.translation import gettext_lazy as _
 
 from django_support_tickets.models import Attachment, Comment, Delivery, OutboxEntry, Ticket
@@ -92,13 +92,13 @@ def complaint_of(item: Item, capabilities: Capabilities) -> str:
     return ""
 
 
-def queued_comments(ticket_id: int, *, using: str) -> QuerySet[Comment]:
+def queued_comments(ticket_id: int | OuterRef, *, using: str | None = None) -> QuerySet[Comment]:
     """Return the comments of a ticket that wait to be sent, in order."""
     rows = Comment.objects.using(using).filter(ticket=ticket_id, delivery=Delivery.QUEUED)
     return rows.order_by("created_at", "id")
 
 
-def queued_files(ticket_id: int, *, using: str) -> QuerySet[Attachment]:
+def queued_files(ticket_id: int | OuterRef, *, using: str | None = None) -> QuerySet[Attachment]:
     """Return the files of a ticket that wait to be sent, in order, without those that their comment holds back."""
     rows = Attachment.objects.using(using).filter(ticket=ticket_id, delivery=Delivery.QUEUED)
     return rows.filter(outgoing()).order_by("created_at", "id")
@@ -110,10 +110,11 @@ def outgoing(prefix: str = "") -> Q:
     return Q(**{f"{prefix}direction": Attachment.Direction.OUT}) & free
 
 
-def is_queued(item: Item) -> QuerySet[Any]:
-    """Return the item's row while it is queued; for use in a subquery."""
-    column = "close_delivery" if item.kind == Kind.CLOSE else "delivery"
-    return type(item.row)._base_manager.filter(**{column: Delivery.QUEUED}, pk=item.row.pk)
+def queued_items(kind: OutboxEntry.Item) -> QuerySet[Any]:
+    """Return the rows of a kind that wait to be sent; for use in a subquery."""
+    models: dict[OutboxEntry.Item, type[Row]] = {Kind.COMMENT: Comment, Kind.UPLOAD: Attachment}
+    column = "close_delivery" if kind == Kind.CLOSE else "delivery"
+    return models.get(kind, Ticket)._base_manager.filter(**{column: Delivery.QUEUED})
 
 
 def ticket_draft(ticket: Ticket, files: Iterable[Attachment], *, sent_at: int | None) -> TicketDraft:

@@ -8,10 +8,11 @@ from django.core.exceptions import ValidationError
 from django.db import transaction
 
 from django_support_tickets.models import Attachment, Delivery
-from django_support_tickets.outbox.claims import START_SECONDS, Claim, extend
+from django_support_tickets.outbox.claims import Claim, extend
 from django_support_tickets.outbox.facts import Event, write_event
 from django_support_tickets.outbox.intake import prepare, prepare_file
 from django_support_tickets.outbox.items import Item, Kind, Row
+from django_support_tickets.outbox.leases import START_SECONDS
 from django_support_tickets.outbox.settling import LeaseLost
 
 

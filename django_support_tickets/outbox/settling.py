@@ -6,10 +6,11 @@ Rows are locked in one order everywhere: the ticket, its comments and files, the
 from __future__ import annotations
 
 import logging
+from functools import cache
 from typing import Any
 
 from django.db import Error, IntegrityError, transaction
-from django.db.models import Case, Exists, F, Q, QuerySet, Value, When
+from django.db.models import Case, Exists, F, OuterRef, Q, QuerySet, When
 
 from django_support_tickets import signals
 from django_support_tickets.merge import Fetched, merge, next_poll
@@ -27,6 +28,8 @@ from django_support_tickets.models import (
 from django_support_tickets.outbox.claims import Claim, repeated
 from django_support_tickets.outbox.facts import Event, keep_fact, log_facts, write_event
 from django_support_tickets.outbox.items import Item, Kind, queued_comments, queued_files
+from django_support_tickets.outbox.leases import mine
+from django_support_tickets.outbox.statements import Statement, deleting, slot, updating
 from django_support_tickets.outbox.twins import absorb_twin
 from django_support_tickets.providers import providers
 from django_support_tickets.records import ABSENT, AttachmentRecord, CommentRecord, TicketRecord
@@ -86,12 +89,7 @@ def settle_uncertain(claim: Claim, item: Item, *, reason: str, cause: str) -> No
 
 def drop(claim: Claim) -> None:
     """Delete an entry of whose ticket nothing can be sent now; one that a new item has reached meanwhile stays."""
-    ticket = Ticket.objects.filter(pk=claim.entry.ticket_id)
-    unsent = ticket.filter(Q(delivery=Delivery.QUEUED) | Q(delivery=Delivery.DELIVERED, close_delivery=Delivery.QUEUED))
-    waiting: list[QuerySet[Any]] = [unsent]
-    if claim.entry.ticket.delivery == Delivery.DELIVERED:
-        waiting += _waiting_conversation(claim)
-    if not _delete(claim, unless=waiting):
+    if not _delete(claim):
         claim.rows.update(lease_token=None, leased_until=None)
 
 
@@ -99,14 +97,14 @@ def _store_delivered(claim: Claim, item: Item, record: Result) -> None:
     def store() -> None:
         with transaction.atomic(using=claim.using):
             _store(claim, item, record)
-            _finish(claim, item)
+            _finish(claim)
             write_event(claim, Event.DELIVERED, item, {"remote_id": record.remote_id})
 
     def store_with_twin() -> None:
         with transaction.atomic(using=claim.using):
             found_twin = absorb_twin(claim.entry.ticket, record.remote_id, using=claim.using)
             _store(claim, item, record)
-            _finish(claim, item)
+            _finish(claim)
             write_event(claim, Event.DELIVERED, item, {"remote_id": record.remote_id, "found_twin": found_twin})
 
     try:
@@ -128,7 +126,7 @@ def _settle_failed(claim: Claim, item: Item, delivery: Delivery, reason: str) ->
             else:
                 queued = rows.filter(delivery=Delivery.QUEUED)
                 queued.update(delivery=delivery, delivery_error=reason, updated_at=claim.moment)
-            _finish(claim, item)
+            _finish(claim)
             write_event(claim, event, item, {"reason": reason})
 
     repeated(store, using=claim.using)
@@ -138,32 +136,26 @@ def _settle_failed(claim: Claim, item: Item, delivery: Delivery, reason: str) ->
         item.row.delivery, item.row.delivery_error = delivery, reason
 
 
-def _finish(claim: Claim, item: Item) -> None:
+def _finish(claim: Claim) -> None:
     """Delete the entry if this item was the ticket's last, else make it ready for the next; raise LeaseLost.
 
     What is queued beside it at this very moment may not be seen; the sweep finds it.
     """
-    waiting = _waiting_conversation(claim, besides=item)
-    if item.kind != Kind.CLOSE:
-        waiting.append(Ticket.objects.filter(pk=claim.entry.ticket_id, close_delivery=Delivery.QUEUED))
-    if not _delete(claim, unless=waiting) and not claim.rows.update(**READY):
+    if not _delete(claim) and not claim.rows.update(**READY):
         raise LeaseLost(str(claim.entry.pk))
 
 
-def _delete(claim: Claim, *, unless: list[QuerySet[Any]]) -> bool:
-    """Delete the entry under its token, by one statement: `delete()` makes two of it where somebody listens."""
-    rows = claim.rows.filter(*(~Exists(waiting) for waiting in unless))
-    return bool(rows._raw_delete(claim.using))
+def _delete(claim: Claim) -> bool:
+    """Delete the entry under its token, unless something of its ticket waits to be sent; return whether it is gone."""
+    return bool(repeated(lambda: _deleting().run(claim.using, **claim.identity), using=claim.using))
 
 
-def _waiting_conversation(claim: Claim, *, besides: Item | None = None) -> list[QuerySet[Any]]:
-    comments = queued_comments(claim.entry.ticket_id, using=claim.using)
-    files = queued_files(claim.entry.ticket_id, using=claim.using)
-    if besides is not None:
-        done = [file.pk for file in besides.files]
-        comments = comments.exclude(pk=besides.row.pk) if besides.kind == Kind.COMMENT else comments
-        files = files.exclude(pk__in=[*done, besides.row.pk] if besides.kind == Kind.UPLOAD else done)
-    return [comments, files]
+@cache
+def _deleting() -> Statement:
+    conversation = Exists(queued_comments(OuterRef("pk"))) | Exists(queued_files(OuterRef("pk")))
+    waiting = Q(delivery=Delivery.QUEUED)
+    waiting |= Q(delivery=Delivery.DELIVERED) & (Q(close_delivery=Delivery.QUEUED) | conversation)
+    return Statement(deleting(mine().filter(~Exists(Ticket.objects.filter(waiting, pk=OuterRef("ticket"))))))
 
 
 def _store(claim: Claim, item: Item, record: Result) -> None:
@@ -191,23 +183,37 @@ def _store_created(claim: Claim, record: TicketRecord, delivered: dict[str, Any]
     if not _has_conversation(record):  # else all of it is merged afterwards
         values |= {"digest": digest(record), "synced_at": moment_of(claim.now), "raw": raw(record.raw) or None}
     due = next_poll(values.get("status", ""), now, now=now, capabilities=providers[claim.entry.provider].capabilities)
-    # A webhook may have been faster than the answer to our own request.
-    hinted = Case(When(Exists(_webhooks(claim, record.remote_id)), then=Value(now)), default=Value(due))
-    rows = Ticket.objects.using(claim.using).filter(pk=ticket.pk)
-    rows.update(**values, next_poll_at=now if record.status is ABSENT else hinted)
+    values["next_poll_at"] = now if record.status is ABSENT else due
+    _storing(tuple(values)).run(claim.using, pk=ticket.pk, now=now, **values)
     for name, value in values.items():
         setattr(ticket, name, value)
 
 
-def _webhooks(claim: Claim, remote_id: str) -> QuerySet[WebhookDelivery]:
-    return WebhookDelivery.objects.filter(provider=claim.entry.provider, remote_id=remote_id)
+@cache
+def _storing(names: tuple[str, ...]) -> Statement:
+    values: dict[str, Any] = {name: slot(Ticket, name) for name in names}
+    # A webhook may have been faster than the answer to our own request.
+    hinted = When(_webhook_came(), then=slot(Ticket, "next_poll_at", "now"))
+    values["next_poll_at"] = Case(hinted, default=values["next_poll_at"])
+    return Statement(updating(Ticket.objects.filter(pk=slot(Ticket, "id", "pk")), **values))
+
+
+@cache
+def _hinting() -> Statement:
+    rows = Ticket.objects.filter(_webhook_came(), pk=slot(Ticket, "id", "pk"))
+    return Statement(updating(rows, next_poll_at=slot(Ticket, "next_poll_at", "now")))
+
+
+def _webhook_came() -> Exists:
+    webhooks = WebhookDelivery.objects.filter(provider=OuterRef("provider"))
+    return Exists(webhooks.filter(remote_id=slot(Ticket, "remote_id")))
 
 
 def _look_for_webhooks(claim: Claim, item: Item, remote_id: str) -> None:
     """Make the ticket due if a webhook came while its id was stored, when neither transaction could see the other."""
-    rows = Ticket.objects.using(claim.using).filter(Exists(_webhooks(claim, remote_id)), pk=claim.entry.ticket_id)
+    values = {"pk": claim.entry.ticket_id, "remote_id": remote_id, "now": claim.moment}
     try:
-        repeated(lambda: rows.update(next_poll_at=claim.moment), using=claim.using)
+        repeated(lambda: _hinting().run(claim.using, **values), using=claim.using)
     except Error as error:  # the ticket is delivered, and its next poll brings the news
         logger.warning("no hint: %s", type(error).__name__, extra=log_facts(claim, item, "no_hint"))
 

@@ -15,6 +15,7 @@ from django_support_tickets.outbox import claims
 from django_support_tickets.outbox.claims import Claim, claim_next, extend, mark, release, repeated
 from django_support_tickets.outbox.delivery import deliver
 from django_support_tickets.outbox.items import Item, Kind, next_item
+from django_support_tickets.outbox.leases import START_SECONDS
 from django_support_tickets.outbox.push import push
 from django_support_tickets.outbox.settling import LeaseLost, settle_delivered, settle_refused
 from django_support_tickets.providers import providers
@@ -63,7 +64,7 @@ class TestClaim:
     def test_a_lease_that_ran_out_is_claimed_again(self, desk: Desk, raised: Raise) -> None:
         raised()
         first = claim_next("paper", 1, using="default")
-        pass_time(claims.START_SECONDS + 1)
+        pass_time(START_SECONDS + 1)
         (second,) = claim_next("paper", 1, using="default")
         assert second.token != first[0].token
         assert second.entry.attempts == 1  # the item may have ended its worker
@@ -110,7 +111,7 @@ class TestMark:
     ) -> None:
         raised()
         claim = claimed()
-        pass_time(claims.START_SECONDS + 1)
+        pass_time(START_SECONDS + 1)
         assert not mark(claim, item_of(claim), lease_seconds=60)
         assert not extend(claim, seconds=60)
 
@@ -256,7 +257,7 @@ class TestPoison:
         raised("ends its worker")
         for _ in range(8):
             claimed()
-            pass_time(claims.START_SECONDS + 1)
+            pass_time(START_SECONDS + 1)
         raised("harmless")
         counts = push("paper")
         assert (counts.refused, counts.delivered) == (1, 1)

@@ -33,8 +33,9 @@ POINTS = tuple(
     for name in (
         # What nothing announced is queued, the claim not made.
         "outbox/intake.py:sweep:return",
-        # Inside the claim's transaction, and after it.
-        "outbox/claims.py:_due:return",
+        # Inside the transaction of the claim, the mark or the settlement, and after the claim's.
+        "outbox/statements.py:_filled:call",
+        "outbox/statements.py:run:return",
         "outbox/claims.py:_lease:return",
         "outbox/claims.py:claim_next:return",
         # Claimed, not marked.

@@ -1,15 +1,19 @@
 from __future__ import annotations
 
+import ast
 import os
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
+import django_support_tickets
 from tests.outbox.servers import require
-from tests.simulator.points import POINTS
+from tests.simulator.points import POINTS, Point
 
+PACKAGE = Path(django_support_tickets.__file__).parent
 #: Workers killed; 1,000 in the long profile.
 KILLS = int(os.environ.get("SIMULATOR_KILLS", "40"))
 
@@ -17,6 +21,12 @@ KILLS = int(os.environ.get("SIMULATOR_KILLS", "40"))
 def test_there_are_enough_points() -> None:
     assert len(POINTS) >= 12
     assert len(set(POINTS)) == len(POINTS)
+
+
+@pytest.mark.parametrize("point", POINTS, ids=str)
+def test_every_point_names_a_function_that_is_there(point: Point) -> None:
+    tree = ast.parse((PACKAGE / point.file).read_text())
+    assert point.function in {node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)}
 
 
 @pytest.mark.services
