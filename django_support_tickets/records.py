@@ -237,9 +237,14 @@ class Capabilities:
     customer_options: frozenset[str] = frozenset()
 
 
+_UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
+
+
 def clean_text(text: str) -> str:
     """Return `text` with NUL and lone surrogates, which no database can store, replaced by U+FFFD."""
-    return re.sub("[\x00\ud800-\udfff]", "\N{REPLACEMENT CHARACTER}", text)
+    if text.isascii() and "\x00" not in text:
+        return text
+    return _UNSTORABLE.sub("\N{REPLACEMENT CHARACTER}", text)
 
 
 # Searched in one pass over the text: an HTML parser takes minutes for hostile markup of 200 kB.

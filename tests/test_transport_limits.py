@@ -160,6 +160,35 @@ class TestParsing:
         with pytest.raises(ValueError, match="."):
             parse_json(content)
 
+    @pytest.mark.parametrize(
+        "content",
+        [
+            rb'{"a\":": 1, "b" : 2, "b": 3}',
+            rb'{"a": "\":", "b": 1, "b": 2}',
+            b'{"b"\n\t:1, "b":2, "c": "x :"}',
+            b'{"b" :1,"b" :2}',
+        ],
+    )
+    def test_a_doubled_name_is_found_among_quotes_and_colons(self, content: bytes) -> None:
+        with pytest.raises(ValueError, match="duplicate key"):
+            parse_json(content)
+
+    def test_objects_are_read_as_the_library_reads_them_unless_a_name_is_doubled(self) -> None:
+        chance, refused = random.Random(30), 0
+        pieces = ("a", "b", "", ":", '":', " :", "\\", "ä")
+        for _ in range(2000):
+            pairs = [(chance.choice(pieces), chance.choice(pieces)) for _ in range(chance.randrange(4))]
+            blank, colon = chance.choice(("", " ", "\n")), chance.choice((":", " :", ": ", "\t: "))
+            inner = ",".join(f"{json.dumps(name)}{colon}{json.dumps(text)}{blank}" for name, text in pairs)
+            content = f'{{{blank}"x":{{{inner}}},"y":[{{{inner}}}]}}'.encode()
+            if len(dict(pairs)) == len(pairs):
+                assert parse_json(content) == json.loads(content)
+                continue
+            refused += 1
+            with pytest.raises(ValueError, match="duplicate key"):
+                parse_json(content)
+        assert 200 < refused < 1800
+
     def test_long_numbers_are_refused_although_the_interpreter_would_read_them(self) -> None:
         limit = sys.get_int_max_str_digits()
         sys.set_int_max_str_digits(0)

@@ -205,7 +205,7 @@ class Batch:
                 row.ticket_id = one.ticket.pk
         new = [row for talk in talks for row in talk.new_comments]
         insert_rows(Comment, new, using=self.using)
-        if comment_added.has_listeners() or any(talk.new_attachments for talk in talks):
+        if comment_added.has_listeners() or any(talk.has_file_of_new_comment for talk in talks):
             find_keys(Comment, new, using=self.using)
         linked = [(row.pk, (row.remote_id,)) for talk in talks for row in talk.linked_comments]
         update_rows(Comment, ("remote_id",), linked, using=self.using)

@@ -31,8 +31,7 @@ _STATUSES, _AUTHOR_TYPES, _BODY_FORMATS = set(Status.values), set(AuthorType.val
 def text(value: Any, limit: int | None = None) -> str:
     """Return a storable text of at most `limit` characters; "…" at its end says that it was longer."""
     cleaned = value if isinstance(value, str) else "" if value is None else str(value)
-    if not cleaned.isascii() or "\x00" in cleaned:
-        cleaned = clean_text(cleaned)
+    cleaned = clean_text(cleaned)
     return cleaned if limit is None or len(cleaned) <= limit else cleaned[: limit - 1] + "…"
 
 

@@ -55,6 +55,10 @@ class Conversation:
         """Return when the newest of the new comments was sent."""
         return max((comment.sent_at for comment in self.new_comments if comment.sent_at), default=None)
 
+    @property
+    def has_file_of_new_comment(self) -> bool:
+        return any(file.comment is not None and file.comment.pk is None for file in self.new_attachments)
+
     def _merge_comments(self, ticket: Ticket, records: Sequence[CommentRecord]) -> None:
         known = {comment.remote_id: comment for comment in self.comments if comment.remote_id}
         ours = [comment for comment in self.comments if not comment.remote_id and comment.delivery in MAY_BE_THERE]

@@ -58,6 +58,14 @@ def oldest_first(rows: QuerySet[Ticket]) -> Iterator[Due]:
         after = Q(next_poll_at__gt=last.next_poll_at) | Q(next_poll_at=last.next_poll_at, pk__gt=last.pk)
 
 
+def keys_of(rows: QuerySet[Ticket]) -> Iterator[int]:
+    """Yield primary keys in their order."""
+    keys, after = rows.order_by("pk").values_list("pk", flat=True), 0
+    while batch := list(keys.filter(pk__gt=after)[: 10 * BATCH]):
+        yield from batch
+        after = batch[-1]
+
+
 def by_key(rows: QuerySet[Ticket]) -> Iterator[Due]:
     """Yield tickets in the order of their keys."""
     rows, after = rows.order_by("pk"), 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from array import array
 from bisect import bisect_left
 from collections.abc import Callable, Iterator, Sequence
@@ -21,7 +22,7 @@ from django_support_tickets.records import ABSENT, Page, TicketRecord
 from django_support_tickets.sync.fetching import Fetching
 from django_support_tickets.sync.missing import BRAKE_COUNT, is_braked
 from django_support_tickets.sync.run import Run
-from django_support_tickets.sync.selection import BATCH, by_key, living_tickets
+from django_support_tickets.sync.selection import BATCH, keys_of, living_tickets
 from django_support_tickets.transport import total_deadline
 
 WALK_SECONDS = 3600.0
@@ -29,6 +30,8 @@ RETRY_SECONDS = 300.0
 #: A cursor that is older than this is not tried any more.
 CURSOR_MS = milliseconds(WALK_SECONDS)
 STATUS_MAX = Ticket._meta.get_field("remote_status").max_length
+#: A cursor is saved with its page. Where a page has brought nothing, at most so many seconds of walking are repeated.
+SAVE_WITHIN = 1.0
 #: More pages than this are no list but a loop.
 MOST_PAGES = 10_000
 
@@ -43,6 +46,7 @@ class Walk:
     # From its first page on in this process: only then it is known which tickets it has not shown.
     is_whole: bool
     pages: int = 0
+    saved_at: float = 0.0
     seen: array[int] = field(default_factory=lambda: array("q"))
     cursors: set[str] = field(default_factory=set)
 
@@ -171,7 +175,7 @@ class Walking:
         self.run.counts.hinted += len(changed)
         if self.run.dry:
             self.changed += changed
-        else:
+        elif changed or is_last or self.run.is_over or time.monotonic() - walk.saved_at > SAVE_WITHIN:
             with transaction.atomic(using=self.run.using):
                 self._hint(changed)
                 self._save_cursor(walk, is_last=is_last)
@@ -189,6 +193,7 @@ class Walking:
             Ticket.objects.using(self.run.using).filter(pk__in=pks).update(next_poll_at=now)
 
     def _save_cursor(self, walk: Walk, *, is_last: bool) -> None:
+        walk.saved_at = time.monotonic()
         if is_last:
             next_walk_at = self.run.clock() + milliseconds(WALK_SECONDS)
             self._update_state(walk, cursor="", walk_started_at=None, next_walk_at=next_walk_at)
@@ -233,7 +238,7 @@ class Walking:
             rows.update(next_poll_at=now, digest=NOT_FOUND)
 
     def _expected(self, walk: Walk) -> Iterator[int]:
-        """Yield the tickets that the list should have shown: at the vendor since before the walk began."""
+        """Return the tickets that the list should have shown: at the vendor since before the walk began."""
         began = moment_of(walk.started_at)
         rows = living_tickets(self.run.alias, self.run.provider.capabilities, using=self.run.using).filter(
             Q(delivered_at__lt=began) | Q(delivered_at=None, created_at__lt=began)
@@ -241,7 +246,7 @@ class Walking:
         rows = rows.filter(missing_since=None).exclude(digest=NOT_FOUND)
         if self.run.provider.capabilities.lists_by_customer:
             rows = rows.filter(customer_id=walk.state.scope)
-        yield from (due.pk for due in by_key(rows))
+        return keys_of(rows)
 
 
 def _is_news(row: Listed, record: TicketRecord) -> bool:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
@@ -650,12 +651,15 @@ class TestIsolation:
         ]  # fmt: skip
         fetched = [Fetched(one, epoch_now("default")) for one in full]
         takes_lock = not connection.features.has_select_for_update
-        # Savepoint and release; clock; tickets for the guard, tickets, comments, files; one UPDATE; three INSERTs and
-        # the keys of one of them.
-        with django_assert_num_queries(12 + takes_lock):
+        # Savepoint and release; clock; tickets for the guard, tickets, comments, files; one UPDATE; three INSERTs.
+        with django_assert_num_queries(11 + takes_lock):
             merge("desk", fetched)
         with django_assert_num_queries(5 + takes_lock):
             merge("desk", fetched)
+        strangers = [Fetched(replace(one, remote_id=f"S-{one.remote_id}"), epoch_now("default")) for one in full]
+        # Savepoint and release; known remote ids; clock; three INSERTs and the keys of the first.
+        with django_assert_num_queries(8 + takes_lock):
+            import_tickets("desk", strangers)
 
 
 class TestSignals:
