@@ -40,6 +40,7 @@ def complaints(**providers: Any) -> list[str]:
 
 
 class TestSettings:
+    @pytest.mark.django_db  # Django's own checks ask the database what it can do
     def test_the_defaults_are_in_order(self) -> None:
         assert [message for message in run_checks() if str(message.id).startswith("support_tickets")] == []
 
@@ -545,6 +546,7 @@ class TestIds:
         tested = set(re.findall(r"support_tickets\.[EW]\d{3}", Path(__file__).read_text()))
         assert used == tested
 
+    @pytest.mark.django_db
     def test_all_of_them_are_registered(self) -> None:
         with override_settings(
             SUPPORT_TICKETS_DISPATCHER="inline",

@@ -23,7 +23,21 @@ from django_support_tickets.testing.sandbox import Sandbox
 from django_support_tickets.webhooks import refusals
 
 PACKAGE = Path(django_support_tickets.__file__).parent
+OPERATIONS = (PACKAGE.parent / "docs" / "operations.md").read_text()
 EVENT = re.compile(r"[a-z]+\.[a-z_]+")
+# About the site as a whole: a storage, a scanner, housekeeping of all accounts, a thread.
+WITHOUT_ACCOUNT = {
+    "attachments.no_time",
+    "attachments.not_deleted",
+    "attachments.not_signed",
+    "attachments.not_stored",
+    "attachments.scanner_fails",
+    "attachments.scanner_hangs",
+    "attachments.unreadable",
+    "erase.done",
+    "prune.done",
+    "push.stopped",
+}
 FIELDS = {"event", "account", "operation", "key", "request_id", "duration"}
 
 
@@ -33,14 +47,55 @@ def modules() -> list[tuple[Path, ast.Module]]:
     return [(path, ast.parse(path.read_text())) for path in paths]
 
 
+def is_logging_call(node: Any) -> bool:
+    if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Attribute):
+        return False
+    target = node.func.value
+    return isinstance(target, ast.Name) and target.id == "logger" and node.func.attr != "isEnabledFor"
+
+
 def logging_calls() -> Iterator[tuple[str, ast.Call]]:
     """Yield every call of a logger of ours, with its place."""
     for path, module in modules():
         for node in ast.walk(module):
-            if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
-                target = node.func.value
-                if isinstance(target, ast.Name) and target.id == "logger" and node.func.attr != "isEnabledFor":
-                    yield f"{path.relative_to(PACKAGE)}:{node.lineno}", node
+            if is_logging_call(node):
+                yield f"{path.relative_to(PACKAGE)}:{node.lineno}", node
+
+
+def facts_of_calls() -> Iterator[tuple[str, set[str], str]]:
+    """Yield of every call of a logger its place, the names in its `extra`, and its event ("push.*" if computed)."""
+    for path, module in modules():
+        for function in (node for node in ast.walk(module) if isinstance(node, ast.FunctionDef)):
+            dicts = {
+                target.id: node.value
+                for node in ast.walk(function)
+                if isinstance(node, ast.Assign)
+                for target in node.targets
+                if isinstance(target, ast.Name)
+            }
+            for node in ast.walk(function):
+                if is_logging_call(node):
+                    extra = next(word.value for word in node.keywords if word.arg == "extra")
+                    yield f"{path.relative_to(PACKAGE)}:{node.lineno}", *named(extra, dicts)
+
+
+def named(extra: ast.expr, dicts: dict[str, ast.expr]) -> tuple[set[str], str]:
+    """Return the names in an `extra`, and its event."""
+    if isinstance(extra, ast.Name):
+        return named(dicts[extra.id], dicts)
+    if isinstance(extra, ast.Call) and isinstance(extra.func, ast.Name):
+        return (FIELDS, "push.*") if extra.func.id == "log_facts" else ({"account", "key"}, "")
+    assert isinstance(extra, ast.Dict)
+    names, event = set(), ""
+    for key, value in zip(extra.keys, extra.values, strict=True):
+        if key is None:
+            more, inner = named(value, dicts)
+            names, event = names | more, event or inner
+        elif isinstance(key, ast.Constant):
+            names.add(str(key.value))
+            if key.value == "event":
+                event = str(value.value) if isinstance(value, ast.Constant) else "*.failed"
+    return names, event
 
 
 def event_names() -> set[str]:
@@ -52,6 +107,8 @@ def event_names() -> set[str]:
                 for key, value in zip(node.keys, node.values, strict=True):
                     if isinstance(key, ast.Constant) and key.value == "event" and isinstance(value, ast.Constant):
                         found.add(str(value.value))
+                    if isinstance(key, ast.Constant) and key.value == "event" and isinstance(value, ast.JoinedStr):
+                        found |= {"push.failed", "pull.failed"}
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "log_facts":
                 name = node.args[2]
                 found |= {f"push.{name.value}"} if isinstance(name, ast.Constant) else set()
@@ -95,15 +152,21 @@ def events(caplog: pytest.LogCaptureFixture, name: str) -> list[Any]:
 
 
 class TestCode:
-    def test_every_record_has_an_event(self) -> None:
-        calls = list(logging_calls())
-        assert len(calls) > 20
-        assert [place for place, call in calls if "extra" not in {keyword.arg for keyword in call.keywords}] == []
+    def test_every_record_has_an_event_and_its_account(self) -> None:
+        calls = list(facts_of_calls())
+        assert len(calls) == len(list(logging_calls())) > 20
+        assert [place for place, names, _ in calls if "event" not in names] == []
+        accountless = {event for _, names, event in calls if "account" not in names}
+        assert accountless <= WITHOUT_ACCOUNT
 
     def test_event_names_are_of_one_form(self) -> None:
         names = event_names()
         assert len(names) > 15
         assert [name for name in names if not EVENT.fullmatch(name)] == []
+
+    def test_the_documentation_lists_them_all(self) -> None:
+        (section,) = re.findall(r"## Logs\n(.*?)\n## ", OPERATIONS, re.S)
+        assert set(re.findall(r"`([a-z]+\.[a-z_]+)`", section)) == event_names()
 
     def test_no_record_shows_a_traceback(self) -> None:
         """It would show the text of foreign exceptions, which may quote what customers wrote."""
@@ -115,6 +178,18 @@ class TestCode:
     def test_no_record_is_formatted_before_it_is_wanted(self) -> None:
         for place, call in logging_calls():
             assert isinstance(call.args[0], ast.Constant), place
+
+    def test_the_example_of_the_documentation_takes_every_record(self) -> None:
+        (block,) = re.findall(r"```python\n# settings.py\n(LOGGING.*?)```", OPERATIONS, re.S)
+        names: dict[str, Any] = {}
+        exec(block, names)  # noqa: S102 -- our own documentation
+        example = names["LOGGING"]["formatters"]["event"]
+        record = logging.makeLogRecord({"msg": "sent", "levelname": "INFO", "event": "push.delivered"})
+        assert (
+            logging.Formatter(example["format"], style=example["style"])
+            .format(record)
+            .endswith("INFO push.delivered sent")
+        )
 
 
 @pytest.mark.django_db

@@ -86,7 +86,8 @@ def _usable(name: str, value: Any, alias: str) -> str:
     if text and text == clean_text(text):
         return text
     if value:
-        logger.warning("the customer resolver gives no usable %s for %s", name, alias, extra={"event": "api.customer"})
+        facts = {"event": "api.customer", "account": alias}
+        logger.warning("the customer resolver gives no usable %s for %s", name, alias, extra=facts)
     return ""
 
 

@@ -142,7 +142,8 @@ def _mirror(attachment: Attachment, provider: Provider) -> Attachment.State:
     except StorageFailed as error:
         return _note(attachment, str(error), State.REMOTE)
     except Exception as error:  # a provider of somebody's own, or a full disk; the other files must not suffer
-        logger.error("fetching failed: %s", type(error).__name__, extra={"event": "attachments.fetch_failed"})
+        facts = {"event": "attachments.fetch_failed", **_names(attachment)}
+        logger.error("fetching failed: %s", type(error).__name__, extra=facts)
         state = State.FAILED if _is_given_up(attachment) else State.REMOTE
         return _note(attachment, f"Fetching failed: {type(error).__name__}.", state)
 
@@ -197,10 +198,14 @@ def _keep(attachment: Attachment, copy: TemporaryUploadedFile, measured: Measure
     return State(attachment.state)
 
 
+def _names(attachment: Attachment) -> dict[str, str]:
+    return {"account": attachment.ticket.provider, "key": str(attachment.key)}
+
+
 def _note(attachment: Attachment, error: ProviderError | str, state: Attachment.State) -> Attachment.State:
     """Write down why a file did not come."""
     words = error.cause if isinstance(error, ProviderError) else error
-    logger.info("file not fetched: %s", words, extra={"event": "attachments.not_fetched", "key": str(attachment.key)})
+    logger.info("file not fetched: %s", words, extra={"event": "attachments.not_fetched", **_names(attachment)})
     if isinstance(error, AccessDenied):
         pause_denied(error.alias, detail=str(error), using=attachment._state.db or DEFAULT_DB_ALIAS)
     elif isinstance(error, Busy):

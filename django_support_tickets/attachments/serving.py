@@ -86,7 +86,8 @@ def signed_url(attachment: Attachment) -> str:
     try:
         url: Any = storage.url(attachment.file.name, parameters=headers, expire=SIGNED_SECONDS)  # type: ignore[call-arg]
     except Exception as error:  # a storage raises what it likes; the file can still be streamed
-        logger.warning("no address was signed: %s", type(error).__name__, extra={"event": "attachments.not_signed"})
+        facts = {"event": "attachments.not_signed", "key": str(attachment.key)}
+        logger.warning("no address was signed: %s", type(error).__name__, extra=facts)
         return ""
     return url if _is_signed(url, headers) else ""
 
@@ -131,7 +132,8 @@ def _opened(attachment: Attachment) -> AttachmentResponse:
     except FileNotFoundError:
         failure = NotServed(*MISSING)
     except Exception as error:  # a storage raises what it likes
-        logger.error("a file cannot be opened: %s", type(error).__name__, extra={"event": "attachments.unreadable"})
+        facts = {"event": "attachments.unreadable", "key": str(attachment.key)}
+        logger.error("a file cannot be opened: %s", type(error).__name__, extra=facts)
         failure = NotServed(*STORAGE)
     raise failure
 

@@ -68,9 +68,9 @@ class MergeCounts:
                 setattr(self, one.name, getattr(self, one.name) + getattr(other, one.name))
         self.failures.extend(other.failures[: NAMED - len(self.failures)])
 
-    def fail(self, name: str, cause: str) -> None:
+    def fail(self, name: str, cause: str, *, account: str) -> None:
         """Count a failure; the first ones are named and logged."""
         self.failed += 1
         if len(self.failures) < NAMED:
             self.failures.append(f"{name}: {cause}")
-            logger.warning("%s: %s", name, cause, extra={"event": "pull.item_failed"})
+            logger.warning("%s: %s", name, cause, extra={"event": "pull.item_failed", "account": account})

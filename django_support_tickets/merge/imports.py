@@ -34,7 +34,11 @@ def _import_page(batch: Batch, page: list[Fetched]) -> MergeCounts:
     try:
         return in_transaction(lambda: _write(batch.fresh(), page), using=batch.using)
     except Exception:  # a user's provider may return anything
-        return one_by_one(page, lambda one: write_one(one, lambda page: _write(batch.fresh(), page), using=batch.using))
+
+        def work(one: Fetched) -> MergeCounts:
+            return write_one(one, lambda page: _write(batch.fresh(), page), using=batch.using)
+
+        return one_by_one(page, work, account=batch.alias)
 
 
 def _write(batch: Batch, page: list[Fetched]) -> MergeCounts:

@@ -86,7 +86,7 @@ def in_transaction(work: Callable[[], T], *, using: str) -> T:
     raise AssertionError("unreachable")
 
 
-def one_by_one(page: Sequence[Fetched], work: Callable[[Fetched], MergeCounts]) -> MergeCounts:
+def one_by_one(page: Sequence[Fetched], work: Callable[[Fetched], MergeCounts], *, account: str) -> MergeCounts:
     """Return the sum of `work` for each record; those that fail are counted and named.
 
     Raise OperationalError when the database fails again and again without a success.
@@ -101,7 +101,8 @@ def one_by_one(page: Sequence[Fetched], work: Callable[[Fetched], MergeCounts]) 
             if in_a_row == FAILURES_IN_A_ROW:
                 raise
             # Only the class: messages of databases quote the values.
-            counts.fail(f"ticket {one.record.remote_id}", f"it could not be stored ({type(error).__name__})")
+            cause = f"it could not be stored ({type(error).__name__})"
+            counts.fail(f"ticket {one.record.remote_id}", cause, account=account)
     return counts
 
 
@@ -128,7 +129,11 @@ def _merge_page(batch: Batch, page: list[Fetched]) -> MergeCounts:
             raise
         facts = {"event": "merge.one_by_one", "account": batch.alias}
         logger.info("a page of %d records is merged one by one: %s", len(page), type(error).__name__, extra=facts)
-    return one_by_one(page, lambda one: write_one(one, lambda page: _write(batch.fresh(), page), using=batch.using))
+
+    def work(one: Fetched) -> MergeCounts:
+        return write_one(one, lambda page: _write(batch.fresh(), page), using=batch.using)
+
+    return one_by_one(page, work, account=batch.alias)
 
 
 def _write(batch: Batch, page: list[Fetched]) -> MergeCounts:

@@ -56,7 +56,8 @@ def deliver(claim: Claim, provider: Provider) -> str:
         item = next_item(claim.entry.ticket, provider.capabilities, using=claim.using, has_files=claim.has_files)
         return _send(claim, item, provider)
     except LeaseLost:
-        logger.warning("lease lost", extra={"event": "push.lease_lost", "account": provider.alias})
+        facts = {"event": "push.lease_lost", "account": provider.alias, "key": str(claim.entry.ticket.key)}
+        logger.warning("lease lost", extra=facts)
         return "waiting"
     except Exception as error:  # one bad row must never stop the queue
         return _set_aside(claim, item, error)

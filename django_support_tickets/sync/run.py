@@ -116,16 +116,16 @@ class Run:
                 self._pause_denied(error)
             case NotSent() | Ambiguous():
                 self._note_trouble(error)
-                self.counts.fail(name, error.cause)
+                self.counts.fail(name, error.cause, account=self.alias)
             case ProviderError():
                 self.note_answer()
-                self.counts.fail(name, f"{error.cause} ({error.status or error.code})")
+                self.counts.fail(name, f"{error.cause} ({error.status or error.code})", account=self.alias)
             case _:
                 # Only the class: the text of a foreign exception may quote what customers wrote.
                 facts = {"event": "pull.provider_failed", "account": self.alias}
                 logger.error("the provider raised %s", type(error).__name__, extra=facts)
                 self._count_in_a_row("the provider fails again and again")
-                self.counts.fail(name, f"the provider raised {type(error).__name__}")
+                self.counts.fail(name, f"the provider raised {type(error).__name__}", account=self.alias)
 
     def _note_trouble(self, error: ProviderError) -> None:
         self.unproven = True

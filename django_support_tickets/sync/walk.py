@@ -163,7 +163,7 @@ class Walking:
         walk.cursors.add(cursor)
         if looped:
             walk.is_whole = False
-            self.run.counts.fail(f"list {walk.state.scope}".rstrip(), "the list does not end")
+            self.run.counts.fail(f"list {walk.state.scope}".rstrip(), "the list does not end", account=self.run.alias)
         return looped
 
     def _use(self, walk: Walk, page: Page, *, is_last: bool) -> None:

@@ -267,7 +267,8 @@ def site(tmp_path: Path) -> dict[str, str]:
         f"DATABASES = {{'default': {{'ENGINE': 'django.db.backends.sqlite3', 'NAME': {str(tmp_path / 'db')!r},"
         " 'OPTIONS': {'transaction_mode': 'IMMEDIATE'}}}\n"
         "SUPPORT_TICKETS_PROVIDERS = {'desk': {'BACKEND': 'tests.management.slow.SlowProvider'}}\n"
-        "INSTALLED_APPS = ['django.contrib.auth', 'django.contrib.contenttypes', 'django_support_tickets']\n"
+        "NEEDED = {'django.contrib.auth', 'django.contrib.contenttypes', 'django_support_tickets', 'tests.people'}\n"
+        "INSTALLED_APPS = [app for app in INSTALLED_APPS if app in NEEDED]\n"
         "ROOT_URLCONF = __name__\n"
         "urlpatterns = []\n"
     )

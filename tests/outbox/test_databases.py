@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from django.contrib.auth.decorators import login_not_required
 from django.core.exceptions import ValidationError
 from django.db import connections, transaction
 from django.db.models import ProtectedError
@@ -22,6 +23,7 @@ from django_support_tickets.records import Capabilities
 from tests.outbox.paper import Desk
 
 
+@login_not_required
 def fail_after_raising(request: HttpRequest) -> HttpResponse:
     Ticket.objects.create(subject="Deposit missing")
     raise ZeroDivisionError
