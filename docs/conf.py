@@ -31,6 +31,6 @@ html_static_path = ["screenshots"] if (ROOT / "docs" / "screenshots").exists() e
 autodoc_member_order = "bysource"
 autodoc_typehints = "description"
 autodoc_typehints_description_target = "documented_params"
-autodoc_default_options = {"members": True, "show-inheritance": True}
+autodoc_default_options = {"show-inheritance": True}
 autodoc_class_signature = "separated"
 nitpicky = False

@@ -6,17 +6,23 @@ A test compares what stands in the files with what this module would write.
 from __future__ import annotations
 
 import inspect
+import os
 import re
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from django.conf import settings as django_settings
+import django
+from django.apps import apps
 
-if not django_settings.configured:
-    django_settings.configure(USE_I18N=False)
+ROOT = Path(__file__).resolve().parent.parent
+if not apps.ready:
+    sys.path.insert(0, str(ROOT))
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "docs.site_settings")
+    django.setup()
 
 from django_support_tickets import signals
+from django_support_tickets.models.submission import Submission
 from django_support_tickets.providers import Provider
 from django_support_tickets.providers.ankra import AnkraProvider
 from django_support_tickets.providers.base import CommonOptions
@@ -26,7 +32,6 @@ from django_support_tickets.providers.ripio import RipioProvider
 from django_support_tickets.providers.verifik import VerifikProvider
 from django_support_tickets.records import Capabilities
 
-ROOT = Path(__file__).resolve().parent.parent
 FILES = (ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")))
 ORGANISATION = "3c90c3cc-0d44-4b50-8888-8dd25736052a"
 
@@ -212,7 +217,29 @@ def signal_table() -> str:
     return markdown(rows)
 
 
+def field_table(model: str) -> str:
+    """Return the fields of a model, and who writes them, as a Markdown table."""
+    found: type[Submission] = apps.get_model("support_tickets", model)
+    rows = [[f"field of `{model}`", "what", "written by"]]
+    for field in found._meta.concrete_fields:
+        if field.name in ("id", *UNNAMED):
+            continue
+        is_yours = field.name in found.DRAFT_FIELDS or field.attname in found.DRAFT_FIELDS
+        is_open = field.name in found.OPEN_FIELDS and field.name != "updated_at"
+        who = "you, until submit" if is_yours else "you" if is_open else "the app"
+        if field.name in found.VENDOR_FIELDS:
+            who += "; then the vendor"
+        rows.append([f"`{field.name}`", str(field.verbose_name), WRITERS.get(field.name, who)])
+    return markdown(rows)
+
+
+#: Fields that only the app reads.
+UNNAMED = ("digest", "request_digest")
+WRITERS = {"delivery": 'you ("draft"), then the app', "file": "you, once", "created_by": "you, once"}
+
+
 TABLES: dict[str, Callable[..., str]] = {
+    "fields": field_table,
     "signals": signal_table,
     "capabilities": capability_table,
     "statuses": status_table,
