@@ -65,6 +65,12 @@ class FileLine:
         kinds = (Attachment.State.REMOTE, Attachment.State.FAILED)
         return self.file.direction == Attachment.Direction.IN and self.file.state in kinds and not self.file.file
 
+    @property
+    def can_be_scanned(self) -> bool:
+        """Return whether it came from the vendor and its scanner has not cleared it."""
+        is_from_vendor = self.file.direction == Attachment.Direction.IN
+        return is_from_vendor and self.file.state == Attachment.State.QUARANTINED and bool(self.file.file)
+
 
 @dataclass(slots=True)
 class Entry:

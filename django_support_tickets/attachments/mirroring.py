@@ -14,7 +14,7 @@ from django.db import DEFAULT_DB_ALIAS
 from django.db.models import DurationField, ExpressionWrapper, F, Q, QuerySet, Value
 from django.utils import timezone
 
-from django_support_tickets.attachments.scanning import scan
+from django_support_tickets.attachments.scanning import scan, scan_again
 from django_support_tickets.attachments.signatures import OPAQUE, content_type_of, is_what_it_says
 from django_support_tickets.attachments.storing import (
     LARGEST,
@@ -71,12 +71,16 @@ def never() -> bool:
 def mirror(attachment: Attachment) -> Attachment.State:
     """Fetch a file that lies at the vendor only, store it, and return its state; one that is here already stays.
 
-    It ends stored, quarantined by the scanner, expired at the vendor or failed; where it can be tried again later it
-    stays remote. Why is in `attachment.error`, which also flags a stored file that is not what the vendor announced.
+    One that is here but quarantined is given to the scanner again, as it may have been down. Any other ends stored,
+    quarantined by the scanner, expired at the vendor or failed; where it can be tried again later it stays remote. Why
+    is in `attachment.error`, which also flags a stored file that is not what the vendor announced.
     Raise RuntimeError in a transaction and InvalidProvider if the account is not configured any more.
     """
     refuse_inside_transaction()
-    if attachment.file or attachment.direction == Attachment.Direction.OUT:
+    if attachment.direction == Attachment.Direction.OUT:
+        return State(attachment.state)
+    if attachment.file:
+        scan_again(attachment)
         return State(attachment.state)
     with providers[attachment.ticket.provider] as provider:
         return _mirror(attachment, provider)

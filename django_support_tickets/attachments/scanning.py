@@ -12,7 +12,7 @@ from django.db import connections
 from django.utils import timezone
 from django.utils.module_loading import import_string
 
-from django_support_tickets.attachments.storing import file_storage
+from django_support_tickets.attachments.storing import LARGEST, file_storage
 from django_support_tickets.conf import settings
 from django_support_tickets.models import Attachment
 from django_support_tickets.models.names import display_name
@@ -22,11 +22,14 @@ State = Attachment.State
 
 #: How long a scanner may take for one file, in seconds.
 SCAN_SECONDS = 20.0
+#: How many bytes a file may have that is given to a scanner; what nobody looks at is not cleared.
+SCAN_BYTES = LARGEST
 #: How many scanners that do not come back are borne with; while there are so many, no other is started.
 SCANS_MAX = 8
 
 NO_ANSWER = "The scanner did not answer in time."
 FAILED = "The scanner failed."
+TOO_LARGE = "The file is too large for the scanner."
 
 _free = threading.BoundedSemaphore(SCANS_MAX)
 
@@ -35,7 +38,7 @@ def scan(key: str, name: str, *, seconds: float = SCAN_SECONDS) -> str:
     """Ask SUPPORT_TICKETS_FILE_SCANNER about a stored file; return why it must be quarantined, "" if it need not.
 
     The function gets a file of its own, opened for reading, and the file's display name; it returns None or a reason.
-    Whatever else happens (it raises, takes too long, cannot be imported) is a reason too.
+    Whatever else happens (it raises, takes too long, cannot be imported, the file is too large for it) is a reason too.
     """
     if not settings.FILE_SCANNER:
         return ""
@@ -75,6 +78,8 @@ def _answer(key: str, name: str, answers: queue.SimpleQueue[str]) -> None:
 
 def _ask(key: str, name: str) -> str:
     scanner = import_string(str(settings.FILE_SCANNER))
+    if file_storage().size(key) > SCAN_BYTES:
+        return TOO_LARGE
     with closing(file_storage().open(key, "rb")) as file:
         reason = scanner(file, name)
     return "" if reason is None else str(reason)[:500] or FAILED

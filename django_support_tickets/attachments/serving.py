@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import inspect
 import logging
+from collections.abc import AsyncIterator
 from contextlib import ExitStack, closing
+from functools import partial
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
+from asgiref.sync import sync_to_async
 from django.core.files.storage import Storage
 from django.http import FileResponse, HttpResponseRedirect
 from django.http.response import HttpResponseBase
@@ -23,6 +26,8 @@ State = Attachment.State
 #: How long a signed address is good for, in seconds.
 SIGNED_SECONDS = 60
 PRIVATE = "private, no-store"
+# For development: http to any other host would show the address to everybody on the way.
+LOCAL = frozenset({"localhost", "127.0.0.1", "::1"})
 
 # State -> (HTTP status, code, sentence) of a file that cannot be had.
 UNAVAILABLE: dict[str, tuple[int, str, Any]] = {
@@ -52,6 +57,12 @@ class AttachmentResponse(FileResponse):
 
     block_size = 64 * 1024
 
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        """Yield the pieces under ASGI too, where Django would read the whole file first."""
+        read = sync_to_async(partial(next, iter(self), b""))
+        while piece := await read():
+            yield piece
+
 
 def attachment_response(attachment: Attachment, *, may_redirect: bool = True) -> HttpResponseBase:
     """Return the response that hands out a stored file; raise NotServed if there is none to hand out.
@@ -72,8 +83,8 @@ def attachment_response(attachment: Attachment, *, may_redirect: bool = True) ->
 def signed_url(attachment: Attachment) -> str:
     """Return an address of the stored file that is good for SIGNED_SECONDS, "" where the storage makes none.
 
-    Only one that is proved to be signed, short-lived, and to carry our headers counts: an S3 storage without
-    `querystring_auth`, with signature version 2 or behind a `custom_domain` gives others.
+    Only one that is proved to be signed, short-lived, encrypted on its way, and to carry our headers counts: an S3
+    storage without `querystring_auth`, with signature version 2 or behind a `custom_domain` gives others.
     """
     storage: Storage = attachment.file.storage.target  # type: ignore[attr-defined]
     if not {"parameters", "expire"} <= set(inspect.signature(storage.url).parameters):
@@ -93,10 +104,12 @@ def signed_url(attachment: Attachment) -> str:
 
 
 def _is_signed(url: str, headers: dict[str, str]) -> bool:
-    query = {name.lower(): values[-1] for name, values in parse_qs(urlsplit(url).query).items()}
+    parts = urlsplit(url)
+    query = {name.lower(): values[-1] for name, values in parse_qs(parts.query).items()}
     lifetime = query.get("x-amz-expires", "")
     return (
-        bool(query.get("x-amz-signature"))
+        (parts.scheme == "https" or parts.hostname in LOCAL)
+        and bool(query.get("x-amz-signature"))
         and lifetime.isdecimal()
         and int(lifetime) <= SIGNED_SECONDS
         and query.get("response-content-disposition") == headers["ResponseContentDisposition"]

@@ -325,6 +325,14 @@ class TestFiles:
         assert client.get(path).status_code == 405
         assert "is not in SUPPORT_TICKETS_PROVIDERS" in said(client.post(path))
 
+    def test_one_that_the_scanner_did_not_clear_can_be_scanned_again(self, client: Client, file: Attachment) -> None:
+        Attachment.objects.update(direction="in", state=Attachment.State.QUARANTINED)
+        path = url("fetch_file", file.ticket_id, file.key)
+        page = page_of(client, file.ticket)
+        assert path in page
+        assert "Scan again" in page
+        assert said(client.post(path)).endswith("Stored")
+
     def test_fetching_ends_in_a_state(self, client: Client, file: Attachment) -> None:
         assert said(client.post(url("fetch_file", file.ticket_id, file.key))).endswith("Stored")
 

@@ -350,7 +350,17 @@ class TestOutcomes:
         assert mirror(attachment) == State.QUARANTINED
         assert attachment.error.startswith("EICAR in receipt.png The vendor announced")
         assert mirror(attachment) == State.QUARANTINED
-        assert len(keys()) == 1
+        assert len(keys()) == len(desk.asked) == 1
+
+    @pytest.mark.fault(72)
+    def test_asked_for_again_it_is_looked_at_again(self, desk: type[ScriptedDesk], settings: Any, keys: Keys) -> None:
+        settings.SUPPORT_TICKETS_FILE_SCANNER = f"{test_scanning.__name__}.be_down"
+        attachment = remote()
+        assert mirror(attachment) == State.QUARANTINED
+        settings.SUPPORT_TICKETS_FILE_SCANNER = f"{test_scanning.__name__}.find_virus"
+        assert mirror(attachment) == State.STORED
+        assert len(keys()) == len(desk.asked) == 1
+        assert Attachment.objects.values_list("state", "error").get() == ("stored", "")
 
     @pytest.mark.fault(74)
     def test_a_storage_that_keeps_half_of_it_is_noticed(

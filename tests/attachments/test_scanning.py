@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,10 +11,19 @@ from django.core.exceptions import ValidationError
 from django.core.files.base import ContentFile, File
 from django.core.files.storage import Storage
 
-from django_support_tickets.attachments.scanning import FAILED, NO_ANSWER, SCANS_MAX, scan, scan_again
+from django_support_tickets.attachments.scanning import (
+    FAILED,
+    NO_ANSWER,
+    SCAN_BYTES,
+    SCANS_MAX,
+    TOO_LARGE,
+    scan,
+    scan_again,
+)
 from django_support_tickets.attachments.serving import NotServed, attachment_response
 from django_support_tickets.models import Attachment, Delivery, OutboxEntry, Ticket
 from django_support_tickets.outbox.push import push
+from tests.attachments.conftest import Store
 from tests.attachments.samples import PNG
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.fault(72)]
@@ -156,6 +167,17 @@ class TestTime:
         key = self.stored(storage)
         assert {scan(key, "a.png", seconds=0.01) for _ in range(2 * SCANS_MAX)} == {NO_ANSWER}
         assert sum(thread.name == "file-scanner" for thread in threading.enumerate()) <= SCANS_MAX
+
+
+@pytest.mark.parametrize(("size", "complaint"), [(SCAN_BYTES, ""), (SCAN_BYTES + 1, TOO_LARGE)])
+def test_a_file_that_is_too_large_for_the_scanner_is_not_given_to_it(
+    use_storage: Store, tmp_path: Path, use: Use, size: int, complaint: str
+) -> None:
+    storage = use_storage("django.core.files.storage.FileSystemStorage", location=str(tmp_path))
+    use(clear)
+    key = storage.save("ab/key", ContentFile(PNG))
+    os.truncate(storage.path(key), size)
+    assert scan(key, "a.png") == complaint
 
 
 def test_without_a_scanner_nothing_is_asked(storage: Storage) -> None:

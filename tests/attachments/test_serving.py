@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -23,8 +24,9 @@ Add = Callable[..., Attachment]
 class SigningStorage(InMemoryStorage):
     """A storage that makes addresses as S3 does; `changes` are made to their queries."""
 
-    def __init__(self, **changes: str) -> None:
+    def __init__(self, base: str = "https://bucket.example", **changes: str) -> None:
         super().__init__()
+        self.base = base
         self.changes = changes
 
     def url(self, name: str | None, parameters: Any = None, expire: int = 3600) -> str:
@@ -35,7 +37,7 @@ class SigningStorage(InMemoryStorage):
             "response-content-type": parameters["ResponseContentType"],
         }
         query |= self.changes
-        return f"https://bucket.example/{name}?{urlencode({k: v for k, v in query.items() if v})}"
+        return f"{self.base}/{name}?{urlencode({k: v for k, v in query.items() if v})}"
 
 
 class FailingStorage(FileSystemStorage):
@@ -78,6 +80,18 @@ class TestStreaming:
         response.close()
         assert max(pieces) <= 65_536
         assert sum(pieces) == len(PNG) + 200_000
+
+    def test_it_comes_in_pieces_under_asgi_too(self, attach: Add, use_storage: Store, tmp_path: Path) -> None:
+        use_storage("django.core.files.storage.FileSystemStorage", location=str(tmp_path))
+        response = attachment_response(attach(PNG + bytes(200_000)))
+
+        async def pieces() -> list[bytes]:
+            return [piece async for piece in response]  # type: ignore[attr-defined]
+
+        found = asyncio.run(pieces())
+        response.close()
+        assert max(map(len, found)) <= 65_536
+        assert b"".join(found) == PNG + bytes(200_000)
 
     def test_a_type_that_a_vendor_claims_is_not_passed_on(self, attach: Add) -> None:
         attachment = attach()
@@ -169,6 +183,10 @@ class TestRedirecting:
             {"response-content-disposition": ""},
             {"response-content-disposition": "inline"},
             {"response-content-type": "text/html"},
+            {"base": "http://bucket.example"},
+            {"base": "http://minio:9000"},
+            {"base": "//bucket.example"},
+            {"base": "/media"},
         ],
     )
     def test_an_address_that_promises_less_is_not_used(
