@@ -55,6 +55,19 @@ def part(content: bytes, *, stored: bytes | None = None, name: str = "a.pdf", **
     return Part(**{**facts, **changes})  # type: ignore[arg-type]
 
 
+class Failing(io.BytesIO):
+    """A file that breaks where its content ends."""
+
+    def __init__(self, content: bytes, error: type[Exception]) -> None:
+        super().__init__(content)
+        self.error = error
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        if data := super().read(size):
+            return data
+        raise self.error
+
+
 def post(server: ScriptedServer, body: MultipartBody | BytesBody) -> int:
     request = Request(operation="create", method="POST", path="", body=body, key="key-1")
     return Transport(alias="desk", base_url=server.url).send(request).status
@@ -133,16 +146,21 @@ class TestMultipart:
         assert "canary" not in str(caught.value)
 
     @pytest.mark.parametrize("error", [TimeoutError, RuntimeError, BrokenPipeError, ConnectionResetError])
-    def test_a_file_that_cannot_be_read_is_no_end_of_the_answer(self, error: type[Exception]) -> None:
+    def test_a_file_that_cannot_be_read_at_all_sends_nothing(self, error: type[Exception]) -> None:
+        """Of S3 a whole file is fetched at its first byte, so most of what breaks there breaks here."""
+        body = MultipartBody({}, (part(b"good"), part(b"x" * 10, open=lambda: Failing(b"", error))))
+        with ScriptedServer() as server:
+            with pytest.raises(NotSent, match="a file is not as it was stored"):
+                post(server, body)
+            assert server.connections == 0
+
+    @pytest.mark.parametrize("error", [TimeoutError, RuntimeError, BrokenPipeError, ConnectionResetError])
+    def test_a_file_that_cannot_be_read_on_is_no_end_of_the_answer(self, error: type[Exception]) -> None:
         """A storage's reset connection must not pass for the vendor's, after which an answer would be read."""
-
-        class Failing(io.BytesIO):
-            def read(self, size: int | None = -1, /) -> bytes:
-                raise error
-
+        content = content_of(3 * CHUNK)
         with ScriptedServer() as server:
             with pytest.raises(Ambiguous, match="a file is not as it was stored"):
-                post(server, MultipartBody({}, (part(b"x" * 10, open=Failing),)))
+                post(server, MultipartBody({}, (part(content, open=lambda: Failing(content[:CHUNK], error)),)))
             assert post(server, json_body({})) == 200
         assert [seen.is_complete for seen in server.seen if seen.body == b"{}"] == [True]
 
@@ -157,7 +175,14 @@ class TestMultipart:
             post(server, MultipartBody({}, (part(b"abc", open=keep),)))
             with pytest.raises(Ambiguous):
                 post(server, MultipartBody({}, (part(b"xyz", open=keep),)))
-        assert opened
+            with pytest.raises(NotSent):
+                post(
+                    server,
+                    MultipartBody({}, (part(b"abc", open=keep), part(b"xyz", open=lambda: Failing(b"", OSError)))),
+                )
+        with pytest.raises(NotSent):
+            post(server, MultipartBody({}, (part(b"abc", open=keep),)))  # nobody listens any more
+        assert len(opened) == 4
         assert all(stream.closed for stream in opened)
 
     def test_a_file_without_a_recorded_hash_is_checked_by_length(self) -> None:

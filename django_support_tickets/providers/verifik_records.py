@@ -285,14 +285,20 @@ class Base64Body:
         self._file = file
         self._head = json.dumps({"file": f"data:{file.content_type};base64,"})[:-2].encode()
         self._tail = b'", ' + json.dumps(about)[1:].encode()
+        self._chunks = checked_chunks(file)
 
     def __len__(self) -> int:
         return len(self._head) + 4 * -(-self._file.size // 3) + len(self._tail)
 
     def __iter__(self) -> Iterator[bytes]:
         """Return the pieces; a file that cannot be read is found before the first one leaves."""
-        chunks = checked_chunks(self._file)
-        return self._pieces(itertools.chain((next(chunks),), chunks))
+        self.close()
+        self._chunks = checked_chunks(self._file)
+        return self._pieces(itertools.chain((next(self._chunks),), self._chunks))
+
+    def close(self) -> None:
+        """Close the file; a body that was never sent to its end still has it open."""
+        self._chunks.close()
 
     def _pieces(self, chunks: Iterable[bytes]) -> Iterator[bytes]:
         yield self._head

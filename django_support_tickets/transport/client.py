@@ -157,6 +157,9 @@ class Transport:
             if call.byte_sent:
                 return _cause(error, AMBIGUOUS_CAUSES) or "the answer was lost or cut"
             return _cause(error, NOT_SENT_CAUSES) or "no connection could be made"
+        finally:
+            if request.body is not None:
+                request.body.close()
 
     def _facts(self, request: Request) -> dict[str, Any]:
         return {"alias": self.alias, "operation": request.operation, "key": request.key}
