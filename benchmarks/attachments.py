@@ -83,7 +83,12 @@ def show(direction: str, runs: Runs) -> int:
 
 def ours(direction: str, folder: Path, url: str) -> tuple[float, float]:
     """Return the seconds that a new process took for one file, and by how many MB it grew."""
-    command = [sys.executable, "-m", "benchmarks.attachments", direction, str(folder), url]
+    return in_process("benchmarks.attachments", direction, folder, url)
+
+
+def in_process(module: str, direction: str, folder: Path, url: str) -> tuple[float, float]:
+    """Return what a module, run as a process of its own, has measured of itself."""
+    command = [sys.executable, "-m", module, direction, str(folder), url]
     done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT)
     seconds, memory = json.loads(done.stdout)
     return float(seconds), float(memory)
@@ -104,8 +109,12 @@ def curl(direction: str, folder: Path, url: str) -> float:
 
 
 def child(direction: str, folder: Path, url: str) -> None:
-    """Move a small file, so that everything is imported and connected, then the big one; print what that took."""
     set_up(folder, url)
+    measure(direction, folder, url)
+
+
+def measure(direction: str, folder: Path, url: str) -> None:
+    """Move a small file, so that everything is imported and connected, then the big one; print what that took."""
     move = {"up": upload, "down": download, "store": store, "hand_out": hand_out}[direction]
     move(folder, url, "small")
     with growth() as grown:
@@ -113,8 +122,11 @@ def child(direction: str, folder: Path, url: str) -> None:
     print(json.dumps([seconds, grown[0]]))
 
 
-def set_up(folder: Path, url: str) -> None:
-    """Configure a site with one account at each of two vendors, on an empty database in memory."""
+def set_up(folder: Path, url: str, files: dict[str, Any] | None = None) -> None:
+    """Configure a site with one account at each of two vendors, on an empty database in memory.
+
+    `files` is the storage; a folder if it is not given.
+    """
     import django
     from django.conf import settings
     from django.core.management import call_command
@@ -127,7 +139,8 @@ def set_up(folder: Path, url: str) -> None:
     for account in accounts.values():
         account["OPTIONS"] |= {"base_url": url, "token": "token", "rate": None}
     accounts["local"] = {"BACKEND": f"{backends}.local.LocalProvider"}
-    files = {"BACKEND": "django.core.files.storage.FileSystemStorage", "OPTIONS": {"location": str(folder / "stored")}}
+    location = {"location": str(folder / "stored")}
+    files = files or {"BACKEND": "django.core.files.storage.FileSystemStorage", "OPTIONS": location}
     settings.configure(
         INSTALLED_APPS=["django.contrib.contenttypes", "django.contrib.auth", "django_support_tickets"],
         DATABASES={"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": ":memory:"}},
@@ -194,7 +207,7 @@ def hand_out(folder: Path, url: str, name: str) -> float:
     store(folder, url, name)
     row = Attachment.objects.latest("id")
     started = time.perf_counter()
-    size = sum(map(len, attachment_response(row)))  # type: ignore[call-overload]
+    size = sum(map(len, attachment_response(row, may_redirect=False)))  # type: ignore[call-overload]
     assert size == row.size
     return time.perf_counter() - started
 
@@ -224,11 +237,8 @@ def status_mb(name: str) -> float:
 
 @contextlib.contextmanager
 def server(folder: Path) -> Iterator[str]:
-    """Make the files, serve them from a process of its own, and yield its address."""
-    for name, size in (("small", SMALL), ("big", MEGABYTES << 20)):
-        content = HEAD + os.urandom(size - len(HEAD))
-        (folder / name).write_bytes(content)
-        (folder / f"{name}.sha256").write_text(hashlib.sha256(content).hexdigest())
+    """Serve new files from a process of its own, and yield its address."""
+    make_files(folder)
     command = [sys.executable, "-m", "benchmarks.attachments", "serve", str(folder)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT) as process:
         try:
@@ -236,6 +246,14 @@ def server(folder: Path) -> Iterator[str]:
             yield process.stdout.readline().strip()
         finally:
             process.terminate()
+
+
+def make_files(folder: Path) -> None:
+    """Make a small and a big file, each with its digest beside it."""
+    for name, size in (("small", SMALL), ("big", MEGABYTES << 20)):
+        content = HEAD + os.urandom(size - len(HEAD))
+        (folder / name).write_bytes(content)
+        (folder / f"{name}.sha256").write_text(hashlib.sha256(content).hexdigest())
 
 
 def serve(folder: Path) -> None:

@@ -8,6 +8,7 @@ import os
 import socket
 from collections.abc import Callable, Iterator
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -16,6 +17,7 @@ from django.core.exceptions import ValidationError
 from django.core.files.base import ContentFile
 from django.core.files.storage import Storage
 
+from benchmarks.attachments import GATE_MEMORY_MB, in_process, make_files
 from django_support_tickets.attachments.cleanup import KEY, OrphanCounts, sweep_orphans
 from django_support_tickets.attachments.mirroring import mirror
 from django_support_tickets.attachments.serving import NotServed, attachment_response
@@ -26,13 +28,15 @@ from django_support_tickets.testing.sandbox import Sandbox
 from tests.attachments.conftest import Store, walk
 from tests.attachments.samples import PDF, PNG
 from tests.attachments.test_mirroring import ScriptedDesk, remote
-from tests.attachments.test_sending import push_again, raised
+from tests.attachments.test_sending import digests, expected, push_again, raised
 from tests.transport_server import ScriptedServer, Seen, reset
 
 try:
     import boto3
     from botocore.config import Config
     from moto.server import ThreadedMotoServer
+
+    from tests.attachments.buckets import BACKEND, BUCKET, options
 except ImportError:
     boto3 = None
 
@@ -46,7 +50,6 @@ pytestmark = [
 ]
 
 Add = Callable[..., Attachment]
-BUCKET = "support-tickets"
 BIG = PNG + bytes(range(256)) * 40_000  # more than one part of a multipart upload
 
 
@@ -63,23 +66,6 @@ def s3() -> Iterator[str]:
     server.stop()
 
 
-def options(endpoint: str, **changes: Any) -> dict[str, Any]:
-    """Return the OPTIONS that the README names, for a fake S3."""
-    return {
-        "bucket_name": BUCKET,
-        "file_overwrite": False,
-        "default_acl": "private",
-        "signature_version": "s3v4",
-        "region_name": "eu-central-1",
-        "max_memory_size": 2_500_000,
-        "access_key": "access",
-        "secret_key": "secret",
-        "endpoint_url": endpoint,
-        "addressing_style": "path",
-        **changes,
-    }
-
-
 @pytest.fixture
 def storage(use_storage: Store, s3: str) -> Storage:
     """An empty bucket as the storage for files."""
@@ -93,7 +79,7 @@ def storage(use_storage: Store, s3: str) -> Storage:
     http_post(f"{s3}/moto-api/reset")
     client.create_bucket(Bucket=BUCKET, CreateBucketConfiguration={"LocationConstraint": "eu-central-1"})
     client.close()
-    return use_storage("storages.backends.s3.S3Storage", **options(s3))
+    return use_storage(BACKEND, **options(s3))
 
 
 def http_post(url: str) -> None:
@@ -140,7 +126,7 @@ def broken(use_storage: Store, storage: Storage) -> Iterator[Callable[..., None]
 
         def break_it(*, has_files: bool = False) -> None:
             breaking.has_files = has_files
-            use_storage("storages.backends.s3.S3Storage", **options(server.url, client_config=config))
+            use_storage(BACKEND, **options(server.url, client_config=config))
 
         yield break_it
 
@@ -181,7 +167,7 @@ def test_settings_that_promise_less_get_no_redirect(
     attach: Add, use_storage: Store, s3: str, changes: dict[str, Any]
 ) -> None:
     attachment = attach()
-    use_storage("storages.backends.s3.S3Storage", **options(s3, **changes))
+    use_storage(BACKEND, **options(s3, **changes))
     response = attachment_response(attachment)
     assert (response.status_code, b"".join(response)) == (200, PNG)  # type: ignore[arg-type]
     response.close()
@@ -192,7 +178,7 @@ def test_settings_that_promise_less_get_no_redirect(
 def test_nothing_is_ever_overwritten(
     attach: Add, use_storage: Store, storage: Storage, s3: str, file_overwrite: bool
 ) -> None:
-    use_storage("storages.backends.s3.S3Storage", **options(s3, file_overwrite=file_overwrite))
+    use_storage(BACKEND, **options(s3, file_overwrite=file_overwrite))
     first, second = attach(PNG), attach(PNG + b"other")
     for attachment, content in ((first, PNG), (second, PNG + b"other")):
         with attachment.file.open() as file:
@@ -231,6 +217,14 @@ def test_a_vendors_file_is_kept(settings: Any, storage: Storage) -> None:
     attachment = remote()
     assert mirror(attachment) == "stored"
     assert storage.size(attachment.file.name) == len(BIG)
+
+
+@pytest.mark.fault(40)
+@pytest.mark.parametrize("direction", ["store", "hand_out"])
+def test_a_large_file_needs_no_memory(storage: Storage, s3: str, tmp_path: Path, direction: str) -> None:
+    make_files(tmp_path)
+    _, grown = in_process("tests.attachments.buckets", direction, tmp_path, s3)
+    assert grown <= GATE_MEMORY_MB
 
 
 class TestBreaking:
@@ -280,12 +274,32 @@ class TestBreaking:
         push("ankra")
         ((_, made),) = sandbox.ankra.tickets.items()
         assert made["attachments"] == []
-        use_storage("storages.backends.s3.S3Storage", **options(s3))
+        use_storage(BACKEND, **options(s3))
         for _ in range(3):
             push_again("ankra")
         assert [file["size_bytes"] for file in made["attachments"]] == [5_000_000]
         attachment.refresh_from_db()
         assert attachment.delivery == Delivery.DELIVERED
+
+    @pytest.mark.fault(74)
+    def test_half_a_file_leaves_no_doubt_at_a_vendor_that_cannot_be_searched(
+        self, settings: Any, sandbox: Sandbox, broken: Callable[..., None], use_storage: Store, s3: str
+    ) -> None:
+        ripio = sandbox.ripio
+        backend = "django_support_tickets.providers.ripio.RipioProvider"
+        settings.SUPPORT_TICKETS_PROVIDERS = {"ripio": {"BACKEND": backend, "OPTIONS": ripio.options()}}
+        ticket = raised("ripio", 2, customer_id=ripio.CUSTOMER)
+        broken(has_files=True)
+        push("ripio")
+        ticket.refresh_from_db()
+        assert ticket.delivery == Delivery.QUEUED
+        assert [entry for entry in ripio.ledger if entry.operation == "create"] == []
+        use_storage(BACKEND, **options(s3))
+        push_again("ripio")
+        ticket.refresh_from_db()
+        assert ticket.delivery == Delivery.DELIVERED
+        ((_, made),) = ripio.tickets.items()
+        assert digests(made["files"]) == expected(0, 1)
 
     @pytest.mark.fault(74)
     def test_a_draft_is_not_refused_because_the_storage_is_down(self, attach: Add, broken: Callable[..., None]) -> None:
