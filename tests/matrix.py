@@ -80,6 +80,8 @@ def environment(cell: Cell, python: str) -> Path:
         subprocess.run([python, "-m", "venv", str(folder)], check=True)
         pip = [str(folder / "bin" / "pip"), "install", "--quiet"]
         subprocess.run([*pip, f"Django=={cell.django}.*", "--editable", f"{ROOT}[test-all]"], check=True)
+        # For the axe-core that it carries; its Playwright (165 MB) is not used.
+        subprocess.run([*pip, "--no-deps", "axe-playwright-python>=0.1.8"], check=True)
         (folder / "ready").touch()
     return folder
 

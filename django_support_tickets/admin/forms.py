@@ -117,12 +117,7 @@ class TicketForm(UploadingForm, forms.ModelForm):  # type: ignore[type-arg]
             value = self.instance.options.get(name, "") if isinstance(self.instance.options, dict) else ""
             shown = str(value).lower() if isinstance(value, bool) else str(value)
             self.initial[OPTION + name] = shown
-            self.fields[OPTION + name] = forms.CharField(
-                label=name,
-                required=False,
-                widget=AdminTextInputWidget,
-                help_text=_("For yes and no write true and false."),
-            )
+            self.fields[OPTION + name] = forms.CharField(label=name, required=False, widget=AdminTextInputWidget)
 
     def _offer_discarding(self) -> None:
         files = self.instance.attachments.all() if self.instance.pk else ()
@@ -143,7 +138,8 @@ class TicketForm(UploadingForm, forms.ModelForm):  # type: ignore[type-arg]
             ),
         ]
         if options:
-            groups.append((_("This vendor's own options"), {"fields": options}))
+            hint = escape(_("What is empty is not sent. For yes and no write true and false."))
+            groups.append((_("This vendor's own options"), {"fields": options, "description": hint}))
         groups.append((_("Files"), {"fields": self._present("uploads", "discard"), "description": self._about_files()}))
         return groups
 

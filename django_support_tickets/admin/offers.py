@@ -23,6 +23,8 @@ class Action:
     offered: Callable[[Ticket, Sending, Capabilities | None], bool]
     #: What it means, said before it is done; "" where it can be done at once.
     caution: str | Promise = ""
+    #: Whether it is the way out of a ticket that is stuck.
+    is_way_out: bool = False
 
 
 def _is_at_vendor(ticket: Ticket, sending_: Sending, capabilities: Capabilities | None) -> bool:
@@ -63,8 +65,8 @@ def _was_sent(ticket: Ticket, sending_: Sending, capabilities: Capabilities | No
 
 
 ACTIONS = (
-    Action("settle", gettext_lazy("Settle…"), "settle", _is_uncertain),
-    Action("edit", gettext_lazy("Edit and submit again"), "change", _is_refused),
+    Action("settle", gettext_lazy("Settle…"), "settle", _is_uncertain, is_way_out=True),
+    Action("edit", gettext_lazy("Edit and submit again"), "change", _is_refused, is_way_out=True),
     Action("sync", gettext_lazy("Fetch news now"), "sync", _is_at_vendor),
     Action("send", gettext_lazy("Send now"), "sync", _waits),
     Action("cancel", gettext_lazy("Cancel sending"), "change", _is_queued),

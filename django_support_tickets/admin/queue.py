@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any, ClassVar
 
 from django.contrib import admin
@@ -19,8 +20,13 @@ from django_support_tickets.admin.badges import badge
 from django_support_tickets.admin.filters import AccountFilter
 from django_support_tickets.admin.paginators import EstimatingPaginator
 from django_support_tickets.admin.scope import scope_of
-from django_support_tickets.admin.wording import explain
+from django_support_tickets.admin.wording import exactly, explain
 from django_support_tickets.models import OutboxEntry, ProviderState, SyncRun, moment_of
+
+
+def shown(moment: datetime | None) -> str | None:
+    """Return a time as people write it."""
+    return exactly(moment) if moment else None
 
 
 class ReadOnlyAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
@@ -74,7 +80,8 @@ class OutboxEntryAdmin(ReadOnlyAdmin):
     def ticket_link(self, entry: OutboxEntry) -> SafeString:
         site = self.admin_site.name
         url = reverse("admin:support_tickets_ticket_change", args=[entry.ticket_id], current_app=site)
-        return format_html('<a href="{}">{}</a>', url, entry.ticket)
+        ticket = entry.ticket
+        return format_html('<a href="{}">{}</a>', url, ticket.reference or str(ticket.key)[:8])
 
     @admin.display(description=_("state"))
     def state(self, entry: OutboxEntry) -> SafeString:
@@ -85,8 +92,8 @@ class OutboxEntryAdmin(ReadOnlyAdmin):
         return badge("draft", _("waits"))
 
     @admin.display(description=_("not before"))
-    def due(self, entry: OutboxEntry) -> Any:
-        return entry.due_at
+    def due(self, entry: OutboxEntry) -> str | None:
+        return shown(entry.due_at)
 
     @admin.display(description=_("last error"))
     def problem(self, entry: OutboxEntry) -> str | None:
@@ -121,16 +128,16 @@ class ProviderStateAdmin(ReadOnlyAdmin):
     ordering = ("provider", "scope")
 
     @admin.display(description=_("paused until"))
-    def paused(self, state: ProviderState) -> Any:
-        return moment_of(state.paused_until)
+    def paused(self, state: ProviderState) -> str | None:
+        return shown(moment_of(state.paused_until))
 
     @admin.display(description=_("paused because"))
     def why(self, state: ProviderState) -> str | None:
         return state.get_pause_display() or None
 
     @admin.display(description=_("next list walk"))
-    def next_walk(self, state: ProviderState) -> Any:
-        return moment_of(state.next_walk_at)
+    def next_walk(self, state: ProviderState) -> str | None:
+        return shown(moment_of(state.next_walk_at))
 
 
 class SyncRunAdmin(ReadOnlyAdmin):

@@ -18,6 +18,7 @@ class ReplyForm(UploadingForm):
     """Say more on a ticket, with files where the vendor takes them then."""
 
     body = LinesField(label=_("Reply"), widget=AdminTextareaWidget(attrs={"rows": 6}))
+    field_order = ("body", "uploads")
 
     def __init__(self, *args: Any, ticket: Ticket, capabilities: Capabilities, may_attach: bool, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)

@@ -156,14 +156,21 @@ class TicketAdmin(DashboardAdmin, DecidingAdmin, SelectingAdmin, PageAdmin):
 
     @admin.display(description=gettext_lazy("age"), ordering="created_at")
     def age(self, ticket: Ticket) -> SafeString:
-        return moment(ticket.created_at)
+        return moment(ticket.created_at, _("age"))
 
     @admin.display(description=gettext_lazy("last answer"))
-    def last_answer(self, ticket: Ticket) -> SafeString | None:
-        return moment(ticket.last_comment_at) if ticket.last_comment_at else None
+    def last_answer(self, ticket: Ticket) -> SafeString:
+        return moment(ticket.last_comment_at, _("last answer"))
 
 
-def moment(at: Any) -> SafeString:
-    """Return how long ago something was, with the time itself for those who point at it."""
-    distance = timesince(at, timezone.now(), depth=1)
-    return format_html('<time datetime="{}" title="{}">{}</time>', at.isoformat(), exactly(at), distance)
+def moment(at: Any, label: str) -> SafeString:
+    """Return how long ago something was, if ever, with the time itself for those who point at it.
+
+    The label is shown only where the list has no heads of columns, on a narrow screen.
+    """
+    name = format_html('<span class="st-label">{} </span>', label)
+    if at is None:
+        return format_html("{}–", name)
+    # Django's distances do not break, which makes columns wide.
+    distance = timesince(at, timezone.now(), depth=1).replace("\xa0", " ")
+    return format_html('{}<time datetime="{}" title="{}">{}</time>', name, at.isoformat(), exactly(at), distance)

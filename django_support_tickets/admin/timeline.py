@@ -204,12 +204,21 @@ def _event(event: TicketEvent) -> Entry:
         at=event.at,
         kind="event",
         side="nobody",
-        who=str(event.actor) if event.actor else event.get_source_display(),
+        who=str(event.actor) if event.actor else _doer(event),
         title=_event_title(event),
         text="\n".join(_lines(event)),
         problem=explain(str(event.changes.get("reason", ""))),
         other=str(event.changes.get("raised_as") or event.changes.get("raised_from") or ""),
     )
+
+
+def _doer(event: TicketEvent) -> str:
+    """Return who did what no person of ours did, in an agent's words."""
+    if event.source == TicketEvent.Source.PULL:
+        return _("News from the vendor")
+    if event.source == TicketEvent.Source.PUSH:
+        return _("Sending")
+    return str(event.get_source_display())
 
 
 def _event_title(event: TicketEvent) -> str:

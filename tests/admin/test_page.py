@@ -65,7 +65,7 @@ class TestConversation:
         entries = client.get(url("change", ticket.pk)).context["timeline"].entries
         assert [(entry.kind, entry.side, entry.who) for entry in entries] == [
             ("message", "ours", "agent"),
-            ("event", "nobody", "Pull"),
+            ("event", "nobody", "News from the vendor"),
             ("message", "theirs", "Iva"),
             ("message", "ours", "agent"),
         ]

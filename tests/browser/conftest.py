@@ -22,6 +22,7 @@ BACKENDS = {
     "ripio": "django_support_tickets.providers.ripio.RipioProvider",
     "moov": "django_support_tickets.providers.moov.MoovProvider",
     "ankra": "django_support_tickets.providers.ankra.AnkraProvider",
+    "verifik": "django_support_tickets.providers.verifik.VerifikProvider",
 }
 
 
@@ -60,12 +61,13 @@ def chromium(live_server: Any, tmp_path_factory: pytest.TempPathFactory) -> Iter
 
 @pytest.fixture(scope="session")
 def axe() -> str:
-    """The source of axe-core: the file that AXE_CORE names, else the one of the package axe-core-python."""
+    """The source of axe-core: the file that AXE_CORE names, else the one of the package axe-playwright-python."""
     if path := os.environ.get("AXE_CORE"):
         return Path(path).read_text()
-    package = importlib.util.find_spec("axe_core_python")
+    # The package without its Playwright (pip install --no-deps): it is only asked for the script that it carries.
+    package = importlib.util.find_spec("axe_playwright_python")
     if package is None or package.origin is None:
-        missing("axe-core: set AXE_CORE to axe.min.js, or install axe-core-python; it")
+        missing("axe-core: set AXE_CORE to axe.min.js, or pip install --no-deps axe-playwright-python; it")
     return (Path(str(package.origin)).parent / "axe.min.js").read_text()  # type: ignore[union-attr]
 
 
@@ -77,7 +79,7 @@ def agent(transactional_db: None) -> AbstractUser:
 
 @pytest.fixture
 def accounts(sandbox: Sandbox, settings: Any) -> Sandbox:
-    """Three vendors on this machine, worked for as soon as something is committed, under a strict policy."""
+    """Four vendors on this machine, worked for as soon as something is committed, under a strict policy."""
     options = sandbox.options()
     options["ankra"]["rate"] = 50
     settings.SUPPORT_TICKETS_PROVIDERS = {

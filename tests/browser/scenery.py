@@ -40,14 +40,14 @@ STATUSES = {
 }
 
 
-def furnish(agent: Any, *, count: int = 240) -> Ticket:
-    """Fill the desk; return the ticket with the longest conversation."""
+def furnish(agent: Any, *, count: int = 240) -> dict[str, Ticket]:
+    """Fill the desk; return what is worth a look: a long conversation, and a ticket in each kind of trouble."""
     chance = random.Random(7)
     now = timezone.now()
     Ticket.objects.bulk_create([_ticket(number, chance, agent, now) for number in range(count)])
     _queue(now)
     _trouble(now)
-    return _conversation(agent, now)
+    return {"ticket": _conversation(agent, now), **_stuck(agent, now)}
 
 
 def _ticket(number: int, chance: random.Random, agent: Any, now: Any) -> Ticket:
@@ -110,6 +110,38 @@ def _trouble(now: Any) -> None:
         SyncRun.objects.create(
             provider=alias, started_at=now - timedelta(minutes=4), finished_at=now, outcome=SyncRun.Outcome.DONE
         )
+
+
+def _stuck(agent: Any, now: Any) -> dict[str, Ticket]:
+    lost = "the answer was lost or cut (request 4bf92f)"
+    refused = "the vendor refuses it: The customer has no e-mail on file. [20000] (request 77aa01)"
+    kinds: dict[str, dict[str, Any]] = {
+        "uncertain": {"provider": "ripio", "delivery": Delivery.UNCERTAIN, "delivery_error": lost},
+        "refused": {"provider": "ripio", "delivery": Delivery.REFUSED, "delivery_error": refused},
+        "queued": {"provider": "ankra", "delivery": Delivery.QUEUED},
+        "draft": {"provider": "ankra", "delivery": Delivery.DRAFT},
+    }
+    found = {}
+    for name, values in kinds.items():
+        Ticket.objects.bulk_create([
+            Ticket(
+                subject="Deposit missing", description="Sent at 10:12, not there at 12:00.", requester=agent,
+                customer_id="cust-77", created_at=now - timedelta(hours=1), submitted_at=now - timedelta(hours=1),
+                **values,
+            )
+        ])  # fmt: skip
+        found[name] = Ticket.objects.order_by("-pk")[0]
+    OutboxEntry.objects.create(
+        ticket=found["queued"], provider="ankra", item="create", attempts=3,
+        created_at=now - timedelta(hours=1), not_before=epoch_now("default") + 600_000,
+        last_error="the vendor asks to wait (status 429, request 11)",
+    )  # fmt: skip
+    for name in ("uncertain", "refused"):
+        TicketEvent.objects.create(
+            ticket=found[name], kind=name, source="push", at=now - timedelta(minutes=50),
+            changes={"item": "create", "reason": found[name].delivery_error},
+        )  # fmt: skip
+    return found
 
 
 def _conversation(agent: Any, now: Any) -> Ticket:
