@@ -29,6 +29,7 @@ from tests.attachments.conftest import Store, walk
 from tests.attachments.samples import PDF, PNG
 from tests.attachments.test_mirroring import ScriptedDesk, remote
 from tests.attachments.test_sending import digests, expected, push_again, raised
+from tests.snippets import pages, snippets
 from tests.transport_server import ScriptedServer, Seen, reset
 
 try:
@@ -217,6 +218,17 @@ def test_a_vendors_file_is_kept(settings: Any, storage: Storage) -> None:
     attachment = remote()
     assert mirror(attachment) == "stored"
     assert storage.size(attachment.file.name) == len(BIG)
+
+
+def test_the_documentation_names_these_settings(s3: str) -> None:
+    (block,) = (text for page in pages() for text in snippets(page) if BACKEND in text)
+    names: dict[str, Any] = {"STORAGES": {}}
+    exec(block, names)  # noqa: S102 -- the documentation's own code
+    documented, ours = names["STORAGES"]["support_tickets"]["OPTIONS"], options(s3)
+    for values in (documented, ours):
+        values["transfer_config"] = vars(values["transfer_config"])
+    for_the_fake = {"bucket_name", "access_key", "secret_key", "endpoint_url", "addressing_style"}
+    assert {**documented, **{name: ours[name] for name in for_the_fake}} == ours
 
 
 @pytest.mark.fault(40)
