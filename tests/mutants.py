@@ -30,7 +30,7 @@ class Theme:
     tests: tuple[str, ...]
 
 
-PUSH = ("tests/outbox", "tests/simulator", "tests/test_receivers.py")
+PUSH = ("tests/outbox", "tests/test_receivers.py")
 THEMES = {
     "signatures": Theme(("providers/signatures",), ("tests/providers/test_signatures.py", "tests/webhooks")),
     "webhooks": Theme(("webhooks",), ("tests/webhooks", "tests/test_databases.py", "tests/test_logging.py")),
