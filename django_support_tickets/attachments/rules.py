@@ -12,7 +12,7 @@ from django.utils.translation import gettext_lazy as _
 from django_support_tickets.attachments.names import extension_of
 from django_support_tickets.attachments.signatures import CONTENT_TYPES, content_type_of, is_what_it_says
 from django_support_tickets.attachments.storing import LARGEST
-from django_support_tickets.models import Attachment, Comment, Delivery, OutboxEntry, Ticket
+from django_support_tickets.models import Attachment, Comment, Delivery, OutboxEntry, Submission, Ticket
 from django_support_tickets.records import AttachmentRules
 
 #: How many files may travel together where the vendor names no limit.
@@ -107,22 +107,30 @@ def too_large(rules: AttachmentRules) -> ValidationError:
 
 
 def _ticket_waits(ticket: Ticket) -> bool:
-    if ticket.delivery == Delivery.DRAFT:
+    delivery = _stored_delivery(ticket)
+    if delivery == Delivery.DRAFT:
         return True
-    waiting = _entries(ticket).filter(ticket__delivery=Delivery.QUEUED, sent_at=None, lease_token=None)
-    return ticket.delivery == Delivery.QUEUED and waiting.exists()
+    return delivery == Delivery.QUEUED and _entries(ticket).filter(sent_at=None, lease_token=None).exists()
 
 
 def _comment_waits(comment: Comment) -> bool:
-    if comment.delivery == Delivery.DRAFT:
+    _stored_delivery(comment.ticket)  # locked first, as everywhere
+    delivery = _stored_delivery(comment)
+    if delivery == Delivery.DRAFT:
         return True
     entry = _entries(comment.ticket).first()
-    if comment.delivery != Delivery.QUEUED or entry is None:
+    if delivery != Delivery.QUEUED or entry is None:
         return False
     if entry.sent_at is not None:
         return (entry.item, entry.item_id) != (OutboxEntry.Item.COMMENT, comment.pk)
     # A worker that has taken the entry and not marked an item yet may have read this comment, without this file.
     return entry.lease_token is None
+
+
+def _stored_delivery(item: Submission) -> str | None:
+    """Return the delivery as it is stored, and stays until the caller's transaction ends: the instance may be stale."""
+    rows = type(item)._base_manager.using(item._state.db).select_for_update().filter(pk=item.pk)
+    return rows.values_list("delivery", flat=True).first()
 
 
 def _entries(ticket: Ticket) -> QuerySet[OutboxEntry]:

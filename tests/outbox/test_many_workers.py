@@ -14,7 +14,7 @@ import pytest
 
 from tests.outbox.servers import new_database, require
 
-#: Tickets and comments for the servers' sixteen workers; 10,000 in the long profile.
+#: Tickets and comments for sixteen workers; 10,000 in the long profile.
 ROWS = int(os.environ.get("SUPPORT_TICKETS_TEST_CLAIMS", "2000"))
 
 
@@ -57,6 +57,12 @@ def test_four_workers_on_a_sqlite_file(tmp_path: Path) -> None:
     """In SQLite's default transaction mode, in which reading before writing fails at once."""
     counts = send_all(f"sqlite://{tmp_path}/rows", tmp_path / "sent", rows=300, processes=2, threads=2)
     assert all(count["delivered"] for count in counts)
+
+
+@pytest.mark.services
+@pytest.mark.fault(11, 90)
+def test_sixteen_workers_on_a_sqlite_file(tmp_path: Path) -> None:
+    send_all(f"sqlite://{tmp_path}/rows", tmp_path / "sent", rows=ROWS, processes=4, threads=4)
 
 
 @pytest.mark.services

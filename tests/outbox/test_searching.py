@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from django.core.exceptions import ValidationError
 
 from django_support_tickets.exceptions import AccessDenied, Ambiguous, Busy, NotSent, Refused, RemoteNotFound
 from django_support_tickets.models import Attachment, Comment, Delivery, OutboxEntry, Ticket, TicketEvent
@@ -15,7 +16,9 @@ from django_support_tickets.outbox.push import push
 from django_support_tickets.records import (
     ABSENT,
     AttachmentRecord,
+    AttachmentRules,
     AuthorType,
+    Capabilities,
     CommentRecord,
     Found,
     Status,
@@ -28,6 +31,7 @@ pytestmark = pytest.mark.django_db
 Raise = Callable[..., Ticket]
 
 LOST = Ambiguous("the answer was lost or cut")
+CREATE_ONLY = Capabilities(can_find=True, attachments=AttachmentRules(moments=frozenset({"create"})))
 
 
 def wait_and_push() -> Any:
@@ -314,6 +318,36 @@ class TestFile:
         desk.at("upload", LOST)
         push("paper")
         assert wait_and_push().uncertain == 1
+
+    @pytest.mark.fault(16, 20)
+    def test_one_that_a_stale_instance_adds_is_refused_and_not_counted_as_sent(
+        self, desk: Desk, raised: Raise, attached: Any
+    ) -> None:
+        desk.capabilities = CREATE_ONLY
+        draft = raised(delivery=Delivery.DRAFT)
+        stale = Ticket.objects.get()
+        draft.submit()
+        desk.lose_answer("create", LOST)
+        push("paper")
+        with pytest.raises(ValidationError, match="which was sent already"):
+            attached(stale)
+        assert wait_and_push().delivered == 1
+        assert not Attachment.objects.exists()
+
+    @pytest.mark.fault(16, 20)
+    def test_one_that_is_added_to_a_stale_comment_is_refused(self, desk: Desk, raised: Raise, attached: Any) -> None:
+        desk.capabilities = replace(
+            CREATE_ONLY, can_comment=True, attachments=AttachmentRules(moments=frozenset({"comment"}))
+        )
+        ticket = at_vendor(desk, raised)
+        comment = Comment.objects.create(ticket=ticket, body="Any news?", delivery=Delivery.DRAFT)
+        stale = Comment.objects.get()
+        comment.submit()
+        desk.lose_answer("comment", LOST)
+        push("paper")
+        with pytest.raises(ValidationError, match="which was sent already"):
+            attached(ticket, comment=stale)
+        assert wait_and_push().delivered == 1
 
 
 class TestClosing:
