@@ -8,6 +8,7 @@ from typing import Any
 
 from django.conf import settings as django_settings
 from django.core.exceptions import RequestDataTooBig, SuspiciousOperation
+from django.http.request import UnreadablePostError
 from django.utils.translation import gettext_lazy as _
 from rest_framework import status
 from rest_framework.exceptions import APIException, ParseError
@@ -50,7 +51,7 @@ class UploadParser(MultiPartParser):
             return super().parse(stream, media_type, parser_context)
         except RequestDataTooBig:
             raise TooLarge() from None
-        except (SuspiciousOperation, ValueError, LookupError):
+        except (SuspiciousOperation, OSError, ValueError, LookupError):
             raise ParseError(_("The form cannot be read.")) from None
 
 
@@ -68,7 +69,10 @@ def strict_json(content: bytes) -> Any:
 
 def _read(stream: Any) -> bytes:
     limit = django_settings.DATA_UPLOAD_MAX_MEMORY_SIZE
-    content: bytes = stream.read() if limit is None else stream.read(limit + 1)
+    try:
+        content: bytes = stream.read() if limit is None else stream.read(limit + 1)
+    except UnreadablePostError:
+        raise ParseError(_("This is not JSON as it is taken here.")) from None
     if limit is not None and len(content) > limit:
         raise TooLarge()
     return content

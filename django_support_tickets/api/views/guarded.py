@@ -9,11 +9,13 @@ from typing import Any, ClassVar, TypeVar
 
 from django.db import connections, transaction
 from django.db.models import QuerySet
+from django.http import HttpRequest
 from rest_framework.exceptions import NotFound, UnsupportedMediaType
 from rest_framework.negotiation import DefaultContentNegotiation
 from rest_framework.pagination import BasePagination
 from rest_framework.parsers import BaseParser
 from rest_framework.renderers import JSONRenderer
+from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.throttling import BaseThrottle
 from rest_framework.viewsets import GenericViewSet
@@ -24,6 +26,7 @@ from django_support_tickets.api.pagination import NewestFirst
 from django_support_tickets.api.parsers import StrictJSONParser
 from django_support_tickets.api.permissions import IsActive, MayAct
 from django_support_tickets.api.scope import is_agent, tickets_for
+from django_support_tickets.api.uploads import discard, watch
 from django_support_tickets.models import Submission, Ticket
 
 M = TypeVar("M", bound=Submission)
@@ -64,6 +67,16 @@ class GuardedViewSet(GenericViewSet):  # type: ignore[type-arg]
         super().initial(request, *args, **kwargs)
         if request.content_params.get("charset", "utf-8").lower() not in CHARSETS:
             raise UnsupportedMediaType(request.content_type)
+
+    def initialize_request(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Request:
+        """Watch what arrives, from before its sender is known."""
+        watch(request)
+        return super().initialize_request(request, *args, **kwargs)
+
+    def handle_exception(self, exc: Exception) -> Response:
+        """Answer with the error, and keep no half of a file."""
+        discard(self.request._request)
+        return super().handle_exception(exc)
 
     def get_serializer_class(self) -> type[Any]:
         """Return the serializer for whoever asks."""
