@@ -46,6 +46,8 @@ def tell(sandbox: Sandbox, fault: Any, picture: bytes) -> None:
         for vendor in (sandbox.ripio, sandbox.moov):
             print(f"  {vendor.name}: answered {vendor.deliver_webhooks()}")
     sync()
+    for ticket in Ticket.objects.of("ripio").exclude(reference=""):
+        print(f"  Ripio's webhook came: {ticket.remote_id} is registered as {ticket.reference}")
 
     step("Ankra asks back and Verifik starts; they send no webhooks, so look at all that is open.")
     for remote_id in remote_ids("ankra"):

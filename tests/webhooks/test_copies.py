@@ -3,23 +3,29 @@
 from __future__ import annotations
 
 import contextlib
+import hmac
 import os
 import sqlite3
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
 import pytest
+from django.core.management import call_command
 from django.db import OperationalError, connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
+from django_support_tickets.management.doctor import examine
 from django_support_tickets.models import ProviderState, Ticket, WebhookDelivery
+from django_support_tickets.providers.signatures import first_header, verify_hmac
+from django_support_tickets.records import WebhookEvent
 from django_support_tickets.webhooks import COUNTED_SINGLY, SHORTEST_INTERVAL, Refusals
 from tests.webhooks import cases, served
 from tests.webhooks.cases import (
@@ -193,6 +199,26 @@ class TestValidFlood:
         deliver("ripio", *ripio_signed(ripio_event()))
         assert is_due(ticket)
 
+    @pytest.mark.fault(54, 67)
+    def test_what_was_pruned_is_another_hint_at_most(self) -> None:
+        ticket = cases.ticket("ripio", RIPIO_ID)
+        for headers, body in ((RIPIO_HEADERS, RIPIO_BODY), ripio_signed(ripio_event())):
+            deliver("ripio", headers, body)
+        WebhookDelivery.objects.update(received_at=timezone.now() - timedelta(days=91))
+        deliver("ripio", *ripio_signed(ripio_event()))
+        not_due(ticket)
+        call_command("support_tickets_prune", stdout=StringIO())
+        assert WebhookDelivery.objects.count() == 1
+        assert deliver("ripio", RIPIO_HEADERS, RIPIO_BODY).status_code == 200
+        assert is_due(ticket)
+        assert WebhookDelivery.objects.count() == 2
+
+
+def verified(headers: Mapping[str, str], body: bytes) -> WebhookEvent:
+    """Be the `parse_webhook` of a user's provider."""
+    verify_hmac(["the-right-one"], body, first_header(headers, "x-signature"))
+    return WebhookEvent(identity=body.decode(), remote_id=body.decode())
+
 
 @pytest.mark.django_db
 class TestForgedFlood:
@@ -216,6 +242,14 @@ class TestForgedFlood:
             deliver("ripio", {}, b"forged")
         assert ProviderState.objects.get(provider="ripio", scope="").webhooks_refused == COUNTED_SINGLY
         assert [record.count for record in caplog.records] == [1] * COUNTED_SINGLY  # type: ignore[attr-defined]
+
+    def test_the_doctor_shows_how_many(self, parse_by: Callable[..., None]) -> None:
+        parse_by(verified)
+        cases.ticket("custom", "T-1")
+        for secret in ("the-right-one", "a-wrong-one", "another-one"):
+            deliver("custom", {"X-Signature": hmac.new(secret.encode(), b"T-1", "sha256").hexdigest()}, b"T-1")
+        (told,) = [one.text for one in examine(using="default").findings if one.topic == "fetching"]
+        assert "1 webhooks in the last day, 2 ever refused" in told
 
     def test_accounts_are_counted_apart(self) -> None:
         for alias in ("ripio", "moov"):
