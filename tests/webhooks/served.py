@@ -25,9 +25,10 @@ SETTINGS = "tests.webhooks.served_settings"
 
 
 @contextlib.contextmanager
-def server(database: str) -> Iterator[int]:
+def server(database: str, *, kind: str = "sqlite") -> Iterator[int]:
     """Serve the site on this database; yield the port."""
     environment = {**os.environ, "DJANGO_SETTINGS_MODULE": SETTINGS, "TEST_WEBHOOK_DATABASE": database}
+    environment["TEST_DATABASE"] = kind
     command = [sys.executable, "-m", "tests.webhooks.served"]
     with subprocess.Popen(command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         assert process.stdin is not None and process.stdout is not None

@@ -1,6 +1,7 @@
 """The suite's settings for a server in a process of its own; TEST_WEBHOOK_DATABASE names its database.
 
-With SQLite, a file: the site's own database, and behind a router another for the tickets. ATOMIC_REQUESTS is on.
+With SQLite, a file: the site's own database, and behind a router another for the tickets; else TEST_DATABASE says at
+which server it is. ATOMIC_REQUESTS is on.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ import os
 from typing import Any
 
 from tests.settings import *  # noqa: F403
+from tests.settings import database
 
 ROOT_URLCONF = "tests.webhooks.urls"
 AUTH_USER_MODEL = "auth.User"
@@ -35,17 +37,7 @@ if _name.endswith(".sqlite3"):
     DATABASES: dict[str, Any] = {"default": {**_file, "NAME": f"{_name}.site"}, "tickets": {**_file, "NAME": _name}}
     DATABASE_ROUTERS = ["tests.webhooks.served_settings.Router"]
 else:
-    DATABASES = {
-        "default": {
-            "ENGINE": "django.db.backends.postgresql",
-            "NAME": _name,
-            "HOST": os.environ.get("PGHOST", "127.0.0.1"),
-            "PORT": os.environ.get("PGPORT", "5432"),
-            "USER": os.environ.get("PGUSER", "postgres"),
-            "PASSWORD": os.environ.get("PGPASSWORD", ""),
-            "ATOMIC_REQUESTS": True,
-        }
-    }
+    DATABASES = {"default": {**database(), "NAME": _name, "ATOMIC_REQUESTS": True}}
 
 
 class Router:

@@ -121,15 +121,26 @@ class TestAtOnce:
     @pytest.mark.race
     @pytest.mark.services
     @pytest.mark.fault(56, 91)
-    def test_a_thousand_copies_on_postgresql(self) -> None:
-        psycopg = pytest.importorskip("psycopg")
-        with postgresql_database(psycopg) as connect, served.server(connect.name) as port:
+    @pytest.mark.parametrize("kind", ["postgresql", "mariadb"])
+    def test_a_thousand_copies_at_a_database_server(self, kind: str) -> None:
+        with database_at(kind) as (name, ask), served.server(name, kind=kind) as port:
             for _ in range(1000 // COPIES_AT_ONCE):
                 assert send_copies(port, COPIES_AT_ONCE) == {200: COPIES_AT_ONCE}
-            with connect() as rows:
-                assert rows.execute("SELECT COUNT(*) FROM support_tickets_webhookdelivery").fetchone() == (1,)
-                due = "SELECT COUNT(*) FROM support_tickets_ticket WHERE next_poll_at <= now()"
-                assert rows.execute(due).fetchone() == (1,)
+            assert ask("SELECT COUNT(*) FROM support_tickets_webhookdelivery") == 1
+            due = "SELECT COUNT(*) FROM support_tickets_ticket WHERE next_poll_at <= CURRENT_TIMESTAMP"
+            assert ask(due) == 1
+
+    @pytest.mark.race
+    @pytest.mark.services
+    @pytest.mark.fault(56, 91)
+    @pytest.mark.parametrize("kind", ["postgresql", "mariadb"])
+    def test_events_of_one_ticket_and_their_copies_lock_nobody_out(self, kind: str) -> None:
+        webhooks = [ripio_signed(ripio_event(remote_id)) for remote_id in (RIPIO_ID, str(uuid.uuid4())) * 10] * 5
+        with database_at(kind) as (name, ask), served.server(name, kind=kind) as port:
+            with ThreadPoolExecutor(COPIES_AT_ONCE) as pool:
+                statuses = pool.map(lambda webhook: served.post(port, cases.address("ripio"), *webhook), webhooks)
+                assert set(statuses) == {200}
+            assert ask("SELECT COUNT(*) FROM support_tickets_webhookdelivery") == 20
 
 
 def send_copies(port: int, count: int) -> dict[int, int]:
@@ -145,27 +156,39 @@ def send_copies(port: int, count: int) -> dict[int, int]:
     return {status: statuses.count(status) for status in statuses}
 
 
-class Connect:
-    """Open a connection to one database of the PostgreSQL server."""
-
-    def __init__(self, psycopg: Any, name: str) -> None:
-        self.psycopg = psycopg
-        self.name = name
-
-    def __call__(self) -> Any:
-        host, user = os.environ.get("PGHOST", "127.0.0.1"), os.environ.get("PGUSER", "postgres")
-        return self.psycopg.connect(dbname=self.name, host=host, user=user, autocommit=True)
-
-
 @contextlib.contextmanager
-def postgresql_database(psycopg: Any) -> Iterator[Connect]:
+def database_at(kind: str) -> Iterator[tuple[str, Callable[[str], Any]]]:
+    """Make a database at a server; yield its name, and what returns the first value that a query finds."""
     name = f"webhooks_{uuid.uuid4().hex[:8]}"
-    with Connect(psycopg, "postgres")() as server:
-        server.execute(f'CREATE DATABASE "{name}"')
-        try:
-            yield Connect(psycopg, name)
-        finally:
-            server.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
+    connect = {"postgresql": at_postgresql, "mariadb": at_mariadb}[kind]
+    force = " WITH (FORCE)" if kind == "postgresql" else ""
+
+    def ask(statement: str, database: str = name) -> Any:
+        with contextlib.closing(connect(database)) as connection, contextlib.closing(connection.cursor()) as cursor:
+            cursor.execute(statement)
+            return cursor.fetchone()[0] if cursor.description else None
+
+    system = {"postgresql": "postgres", "mariadb": "mysql"}[kind]
+    ask(f"CREATE DATABASE {name}", system)
+    try:
+        yield name, ask
+    finally:
+        ask(f"DROP DATABASE {name}{force}", system)
+
+
+def at_postgresql(database: str) -> Any:
+    psycopg = pytest.importorskip("psycopg")
+    host, user = os.environ.get("PGHOST", "127.0.0.1"), os.environ.get("PGUSER", "postgres")
+    return psycopg.connect(dbname=database, host=host, user=user, autocommit=True)
+
+
+def at_mariadb(database: str) -> Any:
+    driver = pytest.importorskip("MySQLdb")
+    names = {"host": "127.0.0.1", "port": "3306", "user": "root", "password": ""}
+    given = {name: os.environ.get(f"MARIADB_{name.upper()}", default) for name, default in names.items()}
+    return driver.connect(
+        **{**given, "port": int(given["port"])}, database=database, init_command="SET time_zone = '+00:00'"
+    )
 
 
 @pytest.mark.django_db
