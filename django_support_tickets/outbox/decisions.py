@@ -153,7 +153,7 @@ def _make_room(ticket: Ticket, remote_id: str, *, using: str) -> None:
     others = Ticket.objects.using(using).of(ticket.provider).filter(remote_id=remote_id).exclude(pk=ticket.pk)
     if other := others.first():
         message = _("Ticket %(key)s has this remote id.") % {"key": other.key}
-        raise ValidationError({"remote_id": message}, code="taken")
+        raise ValidationError({"remote_id": ValidationError(message, code="taken")})
 
 
 def _refuse_taken(item: Submission, remote_id: str, *, using: str) -> None:
@@ -163,7 +163,7 @@ def _refuse_taken(item: Submission, remote_id: str, *, using: str) -> None:
     others.filter(submitted_at=None, created_by=None).delete()
     if other := others.first():
         message = _("%(key)s has this remote id.") % {"key": other.key}
-        raise ValidationError({"remote_id": message}, code="taken")
+        raise ValidationError({"remote_id": ValidationError(message, code="taken")})
 
 
 def _settle_travellers(item: Submission, ticket: Ticket, kind: OutboxEntry.Item) -> None:
