@@ -63,5 +63,14 @@ def conflicts() -> Iterator[None]:
             raise Conflict(" ".join(error.messages)) from None
         if "provider" in error.error_dict:  # it may name every account there is
             raise Conflict(_("This account cannot be used.")) from None
-        fields = {"exists" if name == "remote_id" else name: errors for name, errors in error.message_dict.items()}
-        raise serializers.ValidationError(fields) from None
+        raise serializers.ValidationError(_in_our_words(error)) from None
+
+
+def _in_our_words(error: ValidationError) -> dict[str, list[Any]]:
+    """Return field -> sentences, without the key of another ticket, which the user may not know of."""
+    fields = {}
+    for name, found in error.error_dict.items():
+        is_taken = any(one.code == "taken" for one in found)
+        sentences = [_("Something else has this remote id.")] if is_taken else ValidationError(found).messages
+        fields["exists" if name == "remote_id" else name] = sentences
+    return fields

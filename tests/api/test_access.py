@@ -17,7 +17,7 @@ from rest_framework.test import APIClient, APIRequestFactory, force_authenticate
 
 from django_support_tickets.api.permissions import IsActive, MayAct
 from django_support_tickets.api.views import TicketViewSet
-from django_support_tickets.models import Attachment, Comment, Ticket
+from django_support_tickets.models import Attachment, Comment, OutboxEntry, Ticket, TicketEvent
 from tests.api.conftest import ALL_PERMISSIONS, client_of, staff
 
 User = get_user_model()
@@ -76,6 +76,7 @@ ROUTES: dict[str, dict[str, Door]] = {
     "event-list": {"GET": Door("view_ticket", 200, DELIVERED)},
     "provider-list": {"GET": Door("view_ticket", 200, {})},
 }
+PARTS = (Comment, Attachment, TicketEvent, OutboxEntry)
 COLLECTIONS = ("ticket-list", "provider-list")
 
 # Role -> the permissions of an agent, None for everybody who is none.
@@ -87,7 +88,10 @@ ROLES: dict[str, tuple[str, ...] | None] = {
     "staff without permission": None,
     "staff who may view": ("view_ticket",),
     "staff with all permissions": ALL_PERMISSIONS,
+    "staff in a scope": ALL_PERMISSIONS,
 }
+#: Those for whom others' tickets do not exist.
+NARROW = ("customer", "other customer", "staff without permission", "staff in a scope")
 
 
 def user_of(role: str) -> User | None:
@@ -98,7 +102,7 @@ def user_of(role: str) -> User | None:
             return User.objects.create_user("gone", is_active=False)
         case "staff without permission":
             return staff("clerk")
-        case "staff who may view" | "staff with all permissions":
+        case "staff who may view" | "staff with all permissions" | "staff in a scope":
             return staff("agent", *(ROLES[role] or ()))
     return User.objects.create_user(role.replace(" ", "-"))
 
@@ -150,7 +154,7 @@ def expected(role: str, route: str, method: str, kind: str) -> int:
         return 405
     if (permissions is None and door.is_for_agents) or (permissions is not None and door.permission not in permissions):
         return 403
-    if route in COLLECTIONS or kind == "own" or (kind == "others" and permissions is not None):
+    if route in COLLECTIONS or kind == "own" or (kind == "others" and role not in NARROW):
         return door.status
     return 404
 
@@ -168,9 +172,11 @@ def test_the_table_knows_every_route_of_the_urlconf() -> None:
 @pytest.mark.fault(79, 84)
 @pytest.mark.parametrize("role", ROLES)
 @pytest.mark.parametrize("route", ROUTES)
-def test_access(route: str, role: str) -> None:
+def test_access(route: str, role: str, settings: Any) -> None:
     path, stranger = routes_of_the_urlconf()[route], User.objects.create_user("stranger")
     user = user_of(role)
+    if role == "staff in a scope":
+        settings.SUPPORT_TICKETS_TICKET_SCOPE = lambda user: Ticket.objects.filter(requester=user)
     client = client_of(user)
     for method in METHODS:
         door = ROUTES[route].get(method)
@@ -178,11 +184,21 @@ def test_access(route: str, role: str) -> None:
         answers = {}
         for kind in OBJECTS:
             where = address(path, kind, route=route, values=values, user=user, stranger=stranger)
+            before = rows_of(stranger)
             answer = call(client, method, where, door)
-            assert answer.status_code == expected(role, route, method, kind), (method, kind, answer.content)
+            status = expected(role, route, method, kind)
+            assert answer.status_code == status, (method, kind, answer.status_code)
             answers[kind] = answer
-        if answers["others"].status_code in (403, 404):
+            assert role not in NARROW or rows_of(stranger) == before
+        if role in NARROW and route not in COLLECTIONS or status in (401, 403):
             assert_same(answers["others"], answers["missing"], answers["malformed"])
+
+
+def rows_of(user: User) -> list[Any]:
+    """Return everything that there is of a user's tickets."""
+    tickets = Ticket.objects.filter(requester=user)
+    parts: list[Any] = [model._default_manager.filter(ticket__in=tickets) for model in PARTS]
+    return [list(rows.order_by("pk").values()) for rows in (tickets, *parts)]
 
 
 def assert_same(first: Any, *others: Any) -> None:

@@ -11,6 +11,7 @@ from rest_framework.mixins import ListModelMixin
 from rest_framework.parsers import BaseParser
 from rest_framework.request import Request
 from rest_framework.response import Response
+from rest_framework.serializers import BaseSerializer
 
 from django_support_tickets.api.pagination import EventsInOrder, OldestFirst
 from django_support_tickets.api.parsers import StrictJSONParser, UploadParser
@@ -48,8 +49,12 @@ class WritablePart(ListModelMixin, TicketPartViewSet):
         context = {**self.get_serializer_context(), "ticket": self.ticket}
         serializer = self.get_serializer_class()(data=request.data, context=context)
         serializer.is_valid(raise_exception=True)
-        serializer.save()
+        self.perform_create(serializer)
         return Response(serializer.data, status=status.HTTP_201_CREATED)
+
+    def perform_create(self, serializer: BaseSerializer[Any]) -> None:
+        """Store it."""
+        serializer.save()
 
 
 class CommentViewSet(WritablePart):

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 from django.db import IntegrityError
 from django.db.models import Count, IntegerField, Model, OuterRef, QuerySet, Subquery
@@ -97,13 +97,25 @@ class TicketViewSet(ListModelMixin, RetrieveModelMixin, GuardedViewSet):
         """Change a draft."""
         ticket = self.get_object()
         require_draft(ticket)
-        self._checked(ticket, request.data).save()
+        self.perform_update(self._checked(ticket, request.data))
         return self.answer(ticket)
 
     def destroy(self, request: Request, *args: Any, **kwargs: Any) -> Response:
         """Delete a draft with its files."""
-        delete_draft(self.get_object())
+        self.perform_destroy(self.get_object())
         return Response(status=status.HTTP_204_NO_CONTENT)
+
+    def perform_create(self, serializer: BaseSerializer[Ticket]) -> None:
+        """Store a new ticket."""
+        serializer.save()
+
+    def perform_update(self, serializer: BaseSerializer[Ticket]) -> None:
+        """Store the changes of a draft."""
+        serializer.save()
+
+    def perform_destroy(self, ticket: Ticket) -> None:
+        """Delete a draft."""
+        delete_draft(ticket)
 
     @action(detail=True, methods=["post"])
     def submit(self, request: Request, *args: Any, **kwargs: Any) -> Response:
@@ -148,15 +160,15 @@ class TicketViewSet(ListModelMixin, RetrieveModelMixin, GuardedViewSet):
 
     def _raise(self, request: Request, intention: Intention | None) -> Ticket:
         serializer = self._checked(None, request.data)
-        if intention is None:
-            return serializer.save()
+        serializer.context["intention"] = intention
         try:
-            return serializer.save(key=intention.key, request_digest=intention.digest)
+            self.perform_create(serializer)
         except IntegrityError:
-            twin = intention.earlier_ticket()  # the same request, at the same time
+            twin = intention and intention.earlier_ticket()  # the same request, at the same time
             if twin is None:
                 raise
             return twin
+        return cast("Ticket", serializer.instance)
 
 
 def _count(model: type[Model]) -> Coalesce:
