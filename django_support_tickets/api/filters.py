@@ -109,6 +109,8 @@ class TicketFilterBackend(filters.DjangoFilterBackend):  # type: ignore[misc]
 class Ordering(OrderingFilter):
     """Order by one of the view's `ordering_fields`; another name is a 400, and rows of one moment keep their order."""
 
+    ordering_param = "ordering"  # whatever the site's ORDERING_PARAM is
+
     def get_ordering(self, request: Any, queryset: Any, view: Any) -> Any:
         given = request.query_params.get(self.ordering_param)
         if not given:

@@ -8,8 +8,8 @@ from functools import cached_property
 from operator import attrgetter
 from typing import Any, ClassVar, TypeVar
 
-from django.db.models import Model
-from rest_framework import serializers
+from django.db.models import DateTimeField, Model
+from rest_framework import ISO_8601, serializers
 from rest_framework.fields import Field, SkipField
 from rest_framework.relations import PKOnlyObject
 
@@ -46,9 +46,17 @@ HOOKS = (
 )
 
 
+class MomentField(serializers.DateTimeField):
+    """A date and time in ISO 8601, whatever the site's DATETIME_FORMAT is."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**{"format": ISO_8601, **kwargs})
+
+
 class QuickSerializer(serializers.ModelSerializer[M]):
     """A ModelSerializer: subclasses declare, override and validate as with DRF's own."""
 
+    serializer_field_mapping = {**serializers.ModelSerializer.serializer_field_mapping, DateTimeField: MomentField}
     _built: ClassVar[dict[type[Any], dict[str, Any]]] = {}
 
     def get_fields(self) -> dict[str, Any]:

@@ -153,18 +153,19 @@ class TicketViewSet(ListModelMixin, RetrieveModelMixin, GuardedViewSet):
         stored = self.shown(Ticket.objects.using(ticket._state.db)).get(pk=ticket.pk)
         return Response(self.get_serializer(stored).data, status=code)
 
-    def _checked(self, ticket: Ticket | None, data: Any) -> BaseSerializer[Ticket]:
-        serializer = self.get_serializer(ticket, data=data, partial=ticket is not None)
+    def _checked(self, ticket: Ticket, data: Any) -> BaseSerializer[Ticket]:
+        serializer = self.get_serializer(ticket, data=data, partial=True)
         serializer.is_valid(raise_exception=True)
         return serializer
 
     def _raise(self, request: Request, intention: Intention | None) -> Ticket:
-        serializer = self._checked(None, request.data)
-        serializer.context["intention"] = intention
+        context = {**self.get_serializer_context(), "intention": intention}
+        serializer = self.get_serializer(data=request.data, context=context)
+        serializer.is_valid(raise_exception=True)
         try:
             self.perform_create(serializer)
         except IntegrityError:
-            twin = intention and intention.earlier_ticket()  # the same request, at the same time
+            twin = None if intention is None else intention.earlier_ticket()  # the same request, at the same time
             if twin is None:
                 raise
             return twin
