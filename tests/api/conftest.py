@@ -10,7 +10,7 @@ from django.contrib.contenttypes.models import ContentType
 from django.db import connection
 from rest_framework.test import APIClient
 
-from django_support_tickets.models import Ticket
+from django_support_tickets.models import Attachment, Comment, OutboxEntry, Ticket, TicketEvent
 from tests.api import desk
 
 User = get_user_model()
@@ -122,3 +122,66 @@ def delivered(stored: Callable[..., Ticket]) -> Callable[..., Ticket]:
         return stored(**{"remote_id": remote_id, "delivery": "delivered", "status": "open", **values})
 
     return make
+
+
+@pytest.fixture
+def everything(customer: User, agent: User) -> Ticket:
+    """A ticket whose every column that is not for customers holds a canary."""
+    ticket = Ticket.objects.bulk_create(
+        [
+            Ticket(
+                provider="local",
+                subject="Deposit missing",
+                requester=customer,
+                delivery="refused",
+                delivery_error="canary-reason [20061] (request 77)",
+                remote_id="canary-remote",
+                remote_status="canary-status",
+                customer_id="canary-customer",
+                raw={"agent": "canary-agent@vendor.example"},
+                digest="canary-digest",
+                request_digest="canary-request",
+                about_id="canary-about",
+                reference="SUP-1",
+            )
+        ]
+    )[0]
+    comment = Comment.objects.bulk_create(
+        [
+            Comment(
+                ticket=ticket,
+                body="We look into it.",
+                author_type="agent",
+                author_name="Eve <canary-eve@vendor.example>",
+                remote_id="canary-comment",
+                delivery="refused",
+                delivery_error="canary-comment-error",
+            )
+        ]
+    )[0]
+    Attachment.objects.bulk_create(
+        [
+            Attachment(
+                ticket=ticket,
+                comment=comment,
+                name="receipt.txt",
+                remote_id="canary-file",
+                remote_url="https://vendor.example/canary-url",
+                file="canary-path",
+                sha256="canary-sha",
+                error="canary-file-error",
+                delivery="refused",
+                delivery_error="canary-file-delivery",
+                state="quarantined",
+            )
+        ]
+    )
+    for kind in TicketEvent.Kind:
+        changes = {"status": ["open", "closed"], "remote_id": "canary-event", "remote_status": ["a", "canary-old"]}
+        TicketEvent.objects.create(
+            ticket=ticket, kind=kind, source="admin", actor=agent, changes={**changes, "reason": "canary-why"}
+        )
+    OutboxEntry.objects.create(
+        ticket=ticket, provider="local", last_error="canary-outbox", request_id="canary-id", sent_at=1
+    )
+    return ticket

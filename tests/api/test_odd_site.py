@@ -23,7 +23,12 @@ def run(*arguments: str) -> None:
 
 @pytest.mark.fault(62)
 def test_a_customer_notices_nothing() -> None:
-    run("tests/api/test_access.py", "tests/api/test_lists.py", "-k", "(customer and not other) or TestPages or TestOrdering")
+    run(
+        "tests/api/test_access.py",
+        "tests/api/test_lists.py",
+        "-k",
+        "(customer and not other) or TestPages or TestOrdering",
+    )
 
 
 @pytest.mark.services
