@@ -35,7 +35,8 @@ class ShapeContract:
         assert isinstance(declared, Capabilities)
         assert declared.can_comment or declared.no_comment_reason, "say why there are no comments"
         assert declared.required_fields | declared.sent_fields <= FIELDS | {"tags"}
-        assert declared.customer_options <= declared.option_names
+        needed = frozenset().union(*declared.required_options.values())
+        assert declared.customer_options | needed | declared.option_max.keys() <= declared.option_names
         assert declared.status_map, "no status is mapped"
         assert all(isinstance(status, Status) for status in declared.status_map.values())
         assert Status.UNKNOWN not in declared.settled_statuses

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import collections
+import html
+import re
 from typing import TYPE_CHECKING, Any
 
 from django_support_tickets.testing.sandbox.verifik_listing import BadParameter, read_page
@@ -133,7 +135,10 @@ class AppDialect:
     def _message(self, thread: Any) -> tuple[str, list[str]]:
         if not isinstance(thread, dict):
             raise self._bad("a thread is an object")
-        message = self._text(thread, "message", self.vendor.message_max)
+        message = self._text(thread, "message", 10 * self.vendor.message_max)
+        # The web app limits what its user writes, and sends it as HTML; more is not known.
+        if len(html.unescape(re.sub("<[^>]*>", "", message))) > self.vendor.message_max:
+            raise self._bad(f"message is longer than {self.vendor.message_max}")
         files = thread.get("attachments") or []
         if not isinstance(files, list) or not all(file in self.vendor.files for file in files):
             raise self._bad("attachments is not a list of attachment ids")
