@@ -233,6 +233,9 @@ class Capabilities:
     proves_rejection: frozenset[int] = frozenset({400, 401, 403, 404, 413, 415, 422})
     # Which keys of `Ticket.options` are sent?
     option_names: frozenset[str] = frozenset()
+    # Which of them must be given with which category, and how many characters may their text have?
+    required_options: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    option_max: Mapping[str, int] = field(default_factory=dict)
     # Which of them may customers set through the API, because they name nobody and decide nothing?
     customer_options: frozenset[str] = frozenset()
 

@@ -26,6 +26,7 @@ def accounts_for(user: Any) -> list[dict[str, Any]]:
 def account_of(provider: Provider, *, user: Any) -> dict[str, Any]:
     """Return an account as `/providers/` shows it; sizes in bytes, null: no limit, or no files."""
     capabilities = provider.capabilities
+    options = capabilities.option_names if is_agent(user) else capabilities.customer_options
     return {
         "alias": provider.alias,
         "required_fields": _required(capabilities, user),
@@ -35,7 +36,9 @@ def account_of(provider: Provider, *, user: Any) -> dict[str, Any]:
         "comment_max": capabilities.comment_max,
         "categories": list(capabilities.categories),
         "priorities": list(capabilities.priorities),
-        "options": sorted(capabilities.option_names if is_agent(user) else capabilities.customer_options),
+        "options": sorted(options),
+        "required_options": {name: sorted(needed) for name, needed in capabilities.required_options.items()},
+        "option_max": {name: limit for name, limit in capabilities.option_max.items() if name in options},
         "can_comment": capabilities.can_comment,
         "no_comment_reason": str(capabilities.no_comment_reason),
         "can_close": capabilities.can_close,
@@ -57,9 +60,13 @@ def _files(rules: AttachmentRules | None) -> dict[str, Any] | None:
         "max_count": MOST if rules.max_count is None else rules.max_count,
         "max_bytes": largest(rules),
         "max_total_bytes": rules.max_total_bytes,
-        "extensions": sorted(rules.extensions or CONTENT_TYPES),
+        "extensions": sorted(name for name in rules.extensions or CONTENT_TYPES if _is_of_a_type(name, rules)),
         "content_types": sorted(rules.content_types),
     }
+
+
+def _is_of_a_type(extension: str, rules: AttachmentRules) -> bool:
+    return not rules.content_types or CONTENT_TYPES.get(extension) in rules.content_types
 
 
 def _can_raise(provider: Provider, user: Any) -> bool:

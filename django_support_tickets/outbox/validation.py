@@ -90,10 +90,26 @@ def _check_choices(ticket: Ticket, capabilities: Capabilities, errors: Errors) -
 
 
 def _check_options(ticket: Ticket, capabilities: Capabilities, errors: Errors) -> None:
-    unknown = sorted(set(ticket.options) - capabilities.option_names) if isinstance(ticket.options, dict) else ["?"]
-    if unknown:
+    given = ticket.options if isinstance(ticket.options, dict) else {"?": ticket.options}
+    found: list[Any] = []
+    if unknown := sorted(given.keys() - capabilities.option_names):
         message = _("The vendor has no option %(names)s.") % {"names": ", ".join(unknown)}
-        errors["options"] = [ValidationError(message, code="unknown_option")]
+        found.append(ValidationError(message, code="unknown_option"))
+    needed = capabilities.required_options.get(ticket.category, frozenset())
+    if missing := sorted(name for name in needed if not _is_text(given.get(name))):
+        message = _("With this category the vendor needs the options %(names)s.") % {"names": ", ".join(missing)}
+        found.append(ValidationError(message, code="required_option"))
+    for name, limit in capabilities.option_max.items():
+        if (length := len(str(given.get(name) or ""))) > limit:
+            message = _("The option %(name)s takes at most %(limit)d characters, it has %(length)d.")
+            values = {"name": name, "limit": limit, "length": length}
+            found.append(ValidationError(message % values, code="max_length"))
+    if found:
+        errors["options"] = found
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str) and bool(value.strip())
 
 
 def _check_tags(ticket: Ticket, errors: Errors) -> None:

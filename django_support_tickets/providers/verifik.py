@@ -26,6 +26,8 @@ from django_support_tickets.providers.http import (
 )
 from django_support_tickets.providers.verifik_lists import Listing, Search, to_listing
 from django_support_tickets.providers.verifik_records import (
+    SMART_CHECK,
+    SMART_CHECK_SUBJECT_MAX,
     Base64Body,
     Dialect,
     capabilities_of,
@@ -63,8 +65,6 @@ CLOCK_SKEW = timedelta(days=1)
 TOKEN_WARNING = timedelta(days=7)
 
 # The web app's create-dialog requires `subject` and `api` in this category.
-SMART_CHECK = "smartCheck"
-SMART_CHECK_SUBJECT_MAX = 400
 
 CODE = re.compile(r"[A-Z][A-Z0-9]*(_[A-Z0-9]+)*")
 # The web app's auth.interceptor takes these for a token that is no longer good; the first comes with a 403.

@@ -79,6 +79,9 @@ THREAD_TYPES: Mapping[str, AuthorType] = {
     "agent": AuthorType.AGENT,
     "system": AuthorType.SYSTEM,
 }
+# What the web app's create-dialog asks for with one of the categories.
+SMART_CHECK = "smartCheck"
+SMART_CHECK_SUBJECT_MAX = 400
 # Caps of the web app (create-dialog, file-drop-zone); those of the server are documented nowhere.
 TITLE_MAX = 200
 MESSAGE_MAX = 20_000
@@ -126,6 +129,8 @@ def capabilities_of(dialect: Dialect, *, reference: bool) -> Capabilities:
         settled_statuses=frozenset({Status.RESOLVED, Status.CLOSED}),
         option_names=frozenset({"subject", "api"}),
         customer_options=frozenset({"subject", "api"}),
+        required_options={SMART_CHECK: frozenset({"subject", "api"})},
+        option_max={"subject": SMART_CHECK_SUBJECT_MAX},
     )
 
 

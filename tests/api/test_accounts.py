@@ -25,6 +25,8 @@ def test_everything_that_a_form_needs(as_customer: APIClient, settings: Any) -> 
         "categories": ["deposit", "card"],
         "priorities": ["low", "high"],
         "options": ["topic"],
+        "required_options": {},
+        "option_max": {},
         "can_comment": False,
         "no_comment_reason": "The desk answers by e-mail.",
         "can_close": False,

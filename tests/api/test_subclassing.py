@@ -1,4 +1,4 @@
-"""A site that wants something else subclasses, as with any other viewset: the example of the documentation, and more."""
+"""A site that wants something else subclasses, as with any viewset: the documentation's example, and more."""
 
 from __future__ import annotations
 

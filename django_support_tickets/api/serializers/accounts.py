@@ -26,6 +26,8 @@ class AccountSerializer(serializers.Serializer[dict[str, object]]):
     categories = serializers.ListField(child=serializers.CharField())
     priorities = serializers.ListField(child=serializers.CharField())
     options = serializers.ListField(child=serializers.CharField())
+    required_options = serializers.DictField(child=serializers.ListField(child=serializers.CharField()))
+    option_max = serializers.DictField(child=serializers.IntegerField())
     can_comment = serializers.BooleanField()
     no_comment_reason = serializers.CharField(allow_blank=True)
     can_close = serializers.BooleanField()
