@@ -101,9 +101,9 @@ def _check_options(ticket: Ticket, capabilities: Capabilities, errors: Errors) -
         found.append(ValidationError(message, code="required_option"))
     for name, limit in capabilities.option_max.items():
         if (length := len(str(given.get(name) or ""))) > limit:
-            message = _("The option %(name)s takes at most %(limit)d characters, it has %(length)d.")
             values = {"name": name, "limit": limit, "length": length}
-            found.append(ValidationError(message % values, code="max_length"))
+            message = _("The option %(name)s takes at most %(limit)d characters, it has %(length)d.") % values
+            found.append(ValidationError(message, code="max_length"))
     if found:
         errors["options"] = found
 
