@@ -31,10 +31,9 @@ from django_support_tickets.models import Attachment, Delivery
 from django_support_tickets.models.names import display_name
 from django_support_tickets.models.pauses import pause_busy, pause_denied, paused
 from django_support_tickets.providers import Provider, providers
-from django_support_tickets.providers.http import HttpProvider
+from django_support_tickets.providers.files import foreign_files_of
 from django_support_tickets.records import AttachmentRecord, Download
 from django_support_tickets.transport import refuse_inside_transaction
-from django_support_tickets.transport.foreign import ForeignFiles
 
 logger = logging.getLogger(__name__)
 State = Attachment.State
@@ -155,7 +154,7 @@ def _mirror(attachment: Attachment, provider: Provider) -> Attachment.State:
 def _source(attachment: Attachment, provider: Provider) -> AbstractContextManager[Download]:
     """Return where the bytes come from: the address in the vendor's answer, else the vendor's own call."""
     if attachment.remote_url:
-        return _foreign_files(provider).fetch(attachment.remote_url, limit=LARGEST, key=str(attachment.key))
+        return foreign_files_of(provider).fetch(attachment.remote_url, limit=LARGEST, key=str(attachment.key))
     if type(provider).download is Provider.download:
         raise Refused("the vendor has no call to fetch files", alias=provider.alias, operation="download")
     record = AttachmentRecord(
@@ -165,18 +164,6 @@ def _source(attachment: Attachment, provider: Provider) -> AbstractContextManage
         size=attachment.size,
     )
     return provider.download(attachment.ticket.ref, record)
-
-
-def _foreign_files(provider: Provider) -> ForeignFiles:
-    """Return where this account's files may come from; that its own certificate is not checked never extends to it."""
-    return ForeignFiles(
-        alias=provider.alias,
-        hosts=provider.attachment_hosts,
-        base_url=provider.base_url if isinstance(provider, HttpProvider) else "",
-        timeout=provider.timeout,
-        deadline=provider.upload_deadline,
-        verify=provider.verify or True,
-    )
 
 
 def _keep(attachment: Attachment, copy: TemporaryUploadedFile, measured: Measured) -> Attachment.State:

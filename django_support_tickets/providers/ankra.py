@@ -27,6 +27,7 @@ from django_support_tickets.providers.ankra_records import (
     to_record,
 )
 from django_support_tickets.providers.base import CommonOptions, resolved
+from django_support_tickets.providers.files import foreign_files_of
 from django_support_tickets.providers.http import (
     HttpProvider,
     dict_of,
@@ -207,10 +208,14 @@ class AnkraProvider(HttpProvider):
 
     @contextmanager
     def download(self, ref: TicketRef, attachment: AttachmentRecord) -> Iterator[Download]:
-        """Yield the file. Whether Ankra sends, redirects or links to it is not documented: only the first is read."""
+        """Yield the file. Whether Ankra sends it, redirects or links to it is not documented; a link is not read.
+
+        A redirect is followed, without the token, to `attachment_hosts`.
+        """
         file = path_id(attachment.remote_id, operation="download", alias=self.alias)
         limit = self.max_download_bytes if attachment.size is None else min(attachment.size, self.max_download_bytes)
-        with self.stream("download", f"{self._path('download', ref)}/attachments/{file}", limit=limit) as download:
+        path, follow = f"{self._path('download', ref)}/attachments/{file}", foreign_files_of(self)
+        with self.stream("download", path, limit=limit, follow=follow) as download:
             if "json" in download.content_type.lower() and "json" not in attachment.content_type:
                 raise Ambiguous("the answer is JSON where a file was expected", alias=self.alias, operation="download")
             yield download

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from typing import Any, TypeVar, Unpack
-from urllib.parse import urlsplit
+from urllib.parse import urljoin, urlsplit
 
 from django.core.checks import CheckMessage
 from django.core.checks import Warning as CheckWarning
@@ -37,6 +37,7 @@ from django_support_tickets.transport import (
     redact,
     total_deadline,
 )
+from django_support_tickets.transport.foreign import ForeignFiles
 
 T = TypeVar("T")
 
@@ -100,13 +101,23 @@ class HttpProvider(Provider):
         raise self.error_for(answer)
 
     @contextmanager
-    def stream(self, operation: str, path: str, *, limit: int) -> Iterator[Download]:
-        """Yield a file of this account while it arrives; raise as `call()` does, Ambiguous above `limit` bytes."""
+    def stream(
+        self, operation: str, path: str, *, limit: int, follow: ForeignFiles | None = None
+    ) -> Iterator[Download]:
+        """Yield a file of this account while it arrives; raise as `call()` does, Refused above `limit` bytes.
+
+        A redirect is followed, without the token, only to where `follow` allows.
+        """
         request = self._request(operation, "GET", path, deadline=self.upload_deadline)
         with ExitStack() as stack:
             with total_deadline(self.upload_deadline):
-                response = self._opened(request, stack)
-            yield self.transport.download(request, response, limit=limit)
+                response = self._opened(request, stack, redirects=follow is not None)
+            if follow is None or not response.is_redirect:
+                yield self.transport.download(request, response, limit=limit)
+            else:
+                yield stack.enter_context(
+                    follow.fetch(urljoin(response.url, response.headers["Location"]), limit=limit)
+                )
 
     def authorization(self) -> HeaderAuth:
         """Return what sets the Authorization header; a token that must be fetched is fetched here."""
@@ -196,17 +207,17 @@ class HttpProvider(Provider):
         renewed = self._renewed(request, answer)
         return answer if renewed is None else self.transport.send(request, auth=renewed)
 
-    def _opened(self, request: Request, stack: ExitStack) -> Response:
-        """Return a 2xx answer with its body unread, open until `stack` ends; a refused token is renewed once."""
+    def _opened(self, request: Request, stack: ExitStack, *, redirects: bool) -> Response:
+        """Return a 2xx answer, or a redirect if `redirects`, with its body unread; a refused token is renewed once."""
         transport, auth = self.transport, self._authorized(request, self.authorization)
         response = stack.enter_context(transport.open(request, auth=auth))
-        if response.status_code // 100 != 2:
+        if response.status_code // 100 not in (2, 3):
             answer = transport.answer(request, response)
             renewed = self._renewed(request, answer)
             if renewed is None:
                 raise self.error_for(answer)
             response = stack.enter_context(transport.open(request, auth=renewed))
-        if response.status_code // 100 != 2:
+        if response.status_code // 100 != 2 and not (redirects and response.is_redirect):
             raise self.error_for(transport.answer(request, response))
         return response
 

@@ -15,7 +15,7 @@ import requests
 import urllib3
 from django.db import connections
 
-from django_support_tickets.exceptions import Ambiguous, NotSent
+from django_support_tickets.exceptions import Ambiguous, NotSent, ProviderError, Refused
 from django_support_tickets.records import Download
 from django_support_tickets.transport.accounts import Account, account
 from django_support_tickets.transport.bodies import BrokenFile
@@ -102,22 +102,29 @@ class Transport:
         finally:
             response.close()
 
-    def chunks(self, request: Request, response: requests.Response, *, limit: int) -> Iterator[bytes]:
-        """Yield the body as it arrives; raise Ambiguous when it is cut, late or longer than `limit` bytes."""
-        stream = _bounded(response.iter_content(READ_BUFFER), limit)
+    def chunks(
+        self, request: Request, response: requests.Response, *, limit: int, too_long: type[ProviderError] = Ambiguous
+    ) -> Iterator[bytes]:
+        """Yield the body as it arrives; raise Ambiguous when it is cut or late, `too_long` above `limit` bytes."""
+        stream, size = response.iter_content(READ_BUFFER), 0
+        facts = {"status": response.status_code, **self._facts(request)}
         while chunk := _next_chunk(stream):
             if isinstance(chunk, str):
-                raise Ambiguous(chunk, status=response.status_code, **self._facts(request))
+                raise Ambiguous(chunk, **facts)
+            size += len(chunk)
+            if size > limit:
+                del chunk  # personal data, which the traceback of an error would show
+                raise too_long(f"the answer is larger than {limit} bytes", **facts)
             yield chunk
 
     def download(self, request: Request, response: requests.Response, *, limit: int) -> Download:
-        """Return the opened answer as a file that is read while it arrives."""
+        """Return the opened answer as a file that is read while it arrives; one of more bytes raises Refused."""
         length = response.headers.get("Content-Length", "")
         is_known = length.isdecimal() and len(length) < 16 and "Content-Encoding" not in response.headers
         return Download(
             content_type=response.headers.get("Content-Type", ""),
             size=int(length) if is_known else None,
-            chunks=self.chunks(request, response, limit=limit),
+            chunks=self.chunks(request, response, limit=limit, too_long=Refused),
         )
 
     def answer(self, request: Request, response: requests.Response) -> Answer:
@@ -165,25 +172,10 @@ class Transport:
         return {"alias": self.alias, "operation": request.operation, "key": request.key}
 
 
-class _TooLong(ValueError):
-    """The body has more bytes than the account allows."""
-
-
-def _bounded(stream: Iterator[bytes], limit: int) -> Iterator[bytes]:
-    size = 0
-    for chunk in stream:
-        size += len(chunk)
-        if size > limit:
-            raise _TooLong(f"the answer is larger than {limit} bytes")
-        yield chunk
-
-
 def _next_chunk(stream: Iterator[bytes]) -> bytes | str:
     """Return the next bytes, b"" at the end, or the cause why there are none: see `Transport._start`."""
     try:
         return next(stream, b"")
-    except _TooLong as error:
-        return str(error)
     except LOST as error:
         return _cause(error, AMBIGUOUS_CAUSES) or "the answer was lost or cut"
 

@@ -321,6 +321,7 @@ def _chunks(response: BaseHTTPResponse, limit: int, errors: Errors) -> Iterator[
             raise errors.about(Ambiguous, chunk, response.status)
         size += len(chunk)
         if size > limit:
+            del chunk  # personal data, which the traceback of an error would show
             errors.refuse(f"it is larger than {limit} bytes", response.status)
         yield chunk
 

@@ -258,15 +258,24 @@ class TestByCall:
 
     def test_a_bigger_one_than_announced_is_not_read_to_its_end(self, ankra: AnkraSandbox, keys: Keys) -> None:
         attachment = self.attached(ankra, PNG * 100, size=10)
-        assert mirror(attachment) == State.REMOTE
+        assert mirror(attachment) == State.FAILED
         assert "larger than 10 bytes" in attachment.error
         assert keys() == []
 
     @pytest.mark.fault(75)
     def test_the_token_follows_no_redirect(self, ankra: AnkraSandbox) -> None:
         ankra.files.download_style = "redirect"
-        assert mirror(self.attached(ankra)) == State.REMOTE
-        assert [entry.path for entry in ankra.ledger if "/files/" in entry.path] == []
+        assert mirror(self.attached(ankra)) == State.STORED
+        (seen,) = [entry for entry in ankra.ledger if "/files/" in entry.path]
+        assert "authorization" not in seen.headers
+
+    @pytest.mark.fault(75)
+    def test_a_redirect_to_a_host_that_nobody_has_allowed_is_a_failure_that_says_so(self, ankra: AnkraSandbox) -> None:
+        elsewhere = {"Location": "https://storage.example/secret"}
+        ankra.fail_next("download", "answer", status=307, headers=elsewhere)
+        attachment = self.attached(ankra)
+        assert mirror(attachment) == State.FAILED
+        assert attachment.error == "its host is not in attachment_hosts"
 
     def test_an_account_that_is_refused_is_paused_and_the_file_waits(self, ankra: AnkraSandbox) -> None:
         attachment = self.attached(ankra)

@@ -835,10 +835,10 @@ class TestDownload:
     def test_more_bytes_than_announced_are_not_taken(self, sandbox: Sandbox, provider: AnkraProvider) -> None:
         ref, attachment = self.uploaded(sandbox, provider)
         short = AttachmentRecord(remote_id=attachment.remote_id, size=10)
-        with provider.download(ref, short) as download, pytest.raises(Ambiguous, match="larger than 10"):
+        with provider.download(ref, short) as download, pytest.raises(Refused, match="larger than 10"):
             b"".join(download.chunks)
         unknown, capped = AttachmentRecord(remote_id=attachment.remote_id), build(sandbox, max_download_bytes=20)
-        with capped.download(ref, unknown) as download, pytest.raises(Ambiguous, match="larger than 20"):
+        with capped.download(ref, unknown) as download, pytest.raises(Refused, match="larger than 20"):
             b"".join(download.chunks)
 
     def test_json_where_an_image_was_listed_is_not_taken(self, sandbox: Sandbox, provider: AnkraProvider) -> None:
@@ -851,14 +851,22 @@ class TestDownload:
             pass
 
     @pytest.mark.fault(75)
-    def test_redirect_is_not_followed(self, sandbox: Sandbox, provider: AnkraProvider) -> None:
+    def test_a_redirect_is_followed_without_the_token(self, sandbox: Sandbox, provider: AnkraProvider) -> None:
         ref, attachment = self.uploaded(sandbox, provider)
-        with (
-            setting(sandbox.ankra.files, download_style="redirect"),
-            pytest.raises(Ambiguous, match="redirects"),
-            provider.download(ref, attachment),
-        ):
+        with setting(sandbox.ankra.files, download_style="redirect"), provider.download(ref, attachment) as download:
+            assert b"".join(download.chunks) == PNG
+        first, second = requests_of(sandbox, "download")
+        assert "authorization" in first.headers
+        assert not {"authorization", "x-ankra-organisation-id"} & set(second.headers)
+
+    @pytest.mark.fault(75)
+    @pytest.mark.parametrize("location", ["https://storage.example/a", "http://127.0.0.1:1/", "//10.0.0.1/", "x:y"])
+    def test_a_redirect_elsewhere_is_refused(self, sandbox: Sandbox, provider: AnkraProvider, location: str) -> None:
+        ref, attachment = self.uploaded(sandbox, provider)
+        sandbox.ankra.fail_next("download", "answer", status=302, headers={"Location": location})
+        with pytest.raises((Refused, Ambiguous)) as caught, provider.download(ref, attachment):
             pass
+        assert "storage.example" not in f"{caught.value!r}"
         assert len(requests_of(sandbox, "download")) == 1
 
     def test_unknown_file_is_not_found(self, sandbox: Sandbox, provider: AnkraProvider) -> None:

@@ -296,7 +296,7 @@ class TestStream:
             assert server.connections == 1
 
     def test_a_longer_one_is_cut_off(self) -> None:
-        with ScriptedServer(answer(b"x" * 101)) as server, pytest.raises(Ambiguous, match="larger than 100"):
+        with ScriptedServer(answer(b"x" * 101)) as server, pytest.raises(Refused, match="larger than 100"):
             self.read(server)
 
     @pytest.mark.parametrize("status", ["302 Found", "304 Same", "404 No", "500 E"])
