@@ -204,6 +204,26 @@ class TestInMessages:
         assert set(deliveries()) == {Delivery.DELIVERED}
 
 
+class TestNowhere:
+    """Moov and Verifik's documented API take no files."""
+
+    @pytest.mark.fault(22)
+    @pytest.mark.parametrize("alias", ["moov", "verifik"])
+    def test_a_file_is_refused_before_anything_is_stored(
+        self, settings: Any, sandbox: Sandbox, keys: Callable[[], list[str]], alias: str
+    ) -> None:
+        sandbox.verifik.dialect = "docs"
+        backend = {"moov": "moov.MoovProvider", "verifik": "verifik.VerifikProvider"}[alias]
+        options = sandbox.options()[alias]
+        settings.SUPPORT_TICKETS_PROVIDERS = {alias: {"BACKEND": f"{MODULE}.{backend}", "OPTIONS": options}}
+        values = {"customer_id": sandbox.moov.accounts[0], "contact_email": "a@example.com"} if alias == "moov" else {}
+        with pytest.raises(ValidationError) as caught:
+            raised(alias, 1, priority="low" if alias == "verifik" else "", **values)
+        assert caught.value.error_dict["file"][0].code == "unsupported"
+        assert not Ticket.objects.exists()
+        assert keys() == []
+
+
 @pytest.mark.fault(74)
 class TestBrokenStorage:
     """What is not as it was stored is never sent, in part or empty."""
