@@ -22,6 +22,7 @@ class ProviderError(Exception):
 
     `str()` and `repr()` name account, operation, ticket key, HTTP status, the vendor's code and request id, and
     nothing else. `reason` holds the vendor's own words for people who may see the ticket: it never enters a log.
+    `is_ours`: the fault is on this side, such as a stored file that is gone, and tells nothing of the vendor.
     """
 
     def __init__(
@@ -36,6 +37,7 @@ class ProviderError(Exception):
         reason: str = "",
         request_id: str = "",
         retry_after: float | None = None,
+        is_ours: bool = False,
     ) -> None:
         super().__init__(cause)
         self.cause = cause
@@ -47,6 +49,7 @@ class ProviderError(Exception):
         self.reason = reason
         self.request_id = request_id
         self.retry_after = retry_after
+        self.is_ours = is_ours
 
     def __str__(self) -> str:
         facts = {

@@ -181,6 +181,7 @@ class AttachmentRules:
     """What files a vendor takes. Sizes in bytes, extensions without the dot in lower case; empty set: any."""
 
     # At which moments can a file travel? "create": with the ticket. "after": by itself. "comment": with a comment.
+    # Where it can go by itself, it always does: then each file can be read back and sent again alone.
     moments: frozenset[str]
     # How many files may one send, or one ticket, carry?
     max_count: int | None = None

@@ -15,7 +15,10 @@ def note_answer(claim: Claim) -> None:
 
 
 def note_error(claim: Claim, error: ProviderError) -> None:
-    """Pause the account, count a failure of its vendor, or note that it answers: one ticket's 4xx is an answer."""
+    """Pause the account, count a failure of its vendor, or note that it answers: one ticket's 4xx is an answer.
+
+    A fault on this side, such as a stored file that is gone, says nothing about the vendor.
+    """
     repeated(lambda: _note_error(claim, error), using=claim.using)
 
 
@@ -26,6 +29,8 @@ def _note_error(claim: Claim, error: ProviderError) -> None:
             pause_denied(alias, detail=describe(error), using=using)
         case Busy():
             pause_busy(alias, retry_after=error.retry_after, detail=describe(error), using=using)
+        case _ if error.is_ours:
+            pass
         case NotSent() | Ambiguous() if error.status is None or error.status >= 500:
             note_failure(alias, detail=describe(error), using=using)
         case _ if claim.is_troubled:

@@ -155,12 +155,12 @@ def repeated(action: Callable[[], T], *, using: str, times: int = 5) -> T:
 
 
 def _lease(shape: dict[str, Any], values: dict[str, Any], *, using: str) -> int:
-    """Take entries by one statement, which is atomic also where rows cannot be locked (SQLite)."""
+    """Take entries by one statement, which needs no transaction and is atomic also where rows cannot be locked."""
     features = connections[using].features
     shape = {**shape, "skip_locked": features.has_select_for_update_skip_locked}
+    if features.allow_sliced_subqueries_with_in:
+        return leasing(**shape).run(using, **values)
     with transaction.atomic(using=using):
-        if features.allow_sliced_subqueries_with_in:
-            return leasing(**shape).run(using, **values)
         chosen = [pk for (pk,) in Statement(picked(**shape).query).rows(using, **values)]  # MySQL
         return OutboxEntry.objects.using(using).filter(pk__in=chosen).update(**lease_changes(values["token"]))
 

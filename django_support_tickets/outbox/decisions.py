@@ -20,7 +20,7 @@ from django_support_tickets.outbox.closing import close_here, request_close
 from django_support_tickets.outbox.facts import database_time, late_answer, note_decision
 from django_support_tickets.outbox.flight import is_in_flight, lock, ticket_id_of
 from django_support_tickets.outbox.intake import sweep
-from django_support_tickets.outbox.items import Kind, moments_of
+from django_support_tickets.outbox.items import Kind, travels
 from django_support_tickets.outbox.raising import raise_again
 from django_support_tickets.outbox.twins import absorb_twin
 from django_support_tickets.outbox.validation import provider_of
@@ -168,7 +168,7 @@ def _refuse_taken(item: Submission, remote_id: str, *, using: str) -> None:
 
 def _settle_travellers(item: Submission, ticket: Ticket, kind: OutboxEntry.Item) -> None:
     """Count the files that travel with a ticket or comment as delivered with it."""
-    if kind.value not in moments_of(provider_of(ticket).capabilities):
+    if kind not in travels(provider_of(ticket).capabilities):
         return
     files = Attachment.objects.using(str(item._state.db)).filter(ticket=ticket, delivery=Delivery.QUEUED)
     files = files.filter(comment=item if isinstance(item, Comment) else None, direction=Attachment.Direction.OUT)

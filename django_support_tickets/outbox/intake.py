@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import replace
 
-from django.db.models import Q, QuerySet
+from django.db import IntegrityError, connections
+from django.db.models import QuerySet
 from django.utils import timezone
 from django.utils.module_loading import import_string
 
 from django_support_tickets.attachments.intake import prepare_attachment
 from django_support_tickets.conf import settings
 from django_support_tickets.models import Attachment, Comment, Delivery, EpochNow, OutboxEntry, Submission, Ticket
+from django_support_tickets.outbox.claims import repeated
 from django_support_tickets.outbox.items import SENDABLE, outgoing
 from django_support_tickets.outbox.validation import provider_of, validate_comment, validate_ticket
-from django_support_tickets.providers import providers
 from django_support_tickets.records import clean_text
 
 SWEEP_BATCH = 1000
+SWEEP_TRIES = 3
 FILE_FIELDS = ("name", "original_name", "content_type", "size", "sha256")
 
 
@@ -70,24 +71,27 @@ def enqueue(ticket: Ticket, *, using: str) -> bool:
 def sweep(alias: str, *, using: str, ticket_id: int | None = None) -> int:
     """Write the entries of queued rows that nothing announced (`bulk_create`, a lost callback); return how many.
 
-    At most some thousands at a time; called again, it finds the rest.
+    At most some thousands at a time; called again, it finds the rest. An entry whose ticket somebody has moved to this
+    account, as when an alias is renamed, follows it if nothing of it is in flight.
     """
+    for _ in range(SWEEP_TRIES - 1):
+        try:
+            return repeated(lambda: _sweep(alias, using=using, ticket_id=ticket_id), using=using)
+        except IntegrityError:  # one of the tickets has just been deleted
+            if connections[using].in_atomic_block:
+                raise
+    return _sweep(alias, using=using, ticket_id=ticket_id)
+
+
+def _sweep(alias: str, *, using: str, ticket_id: int | None) -> int:
     found: set[int] = set()
     for ids in _unannounced(alias, using=using):
         found.update((ids if ticket_id is None else ids.filter(pk=ticket_id))[:SWEEP_BATCH])
+    rows = OutboxEntry.objects.using(using)
     entries = [_entry(pk, alias) for pk in sorted(found)]
-    OutboxEntry.objects.using(using).bulk_create(entries, ignore_conflicts=True, batch_size=500)
-    return len(entries)
-
-
-def unconfigured(*, using: str) -> dict[str, int]:
-    """Return alias -> number of tickets with something to send, for aliases that are not configured (any more).
-
-    They stay parked, and are sent when their alias is configured again.
-    """
-    parked = Ticket.objects.using(using).exclude(provider__in=list(providers))
-    waiting = parked.filter(Q(delivery=Delivery.QUEUED) | Q(outbox__isnull=False))
-    return dict(Counter(waiting.values_list("provider", flat=True)))
+    rows.bulk_create(entries, ignore_conflicts=True, batch_size=500)
+    moved = rows.filter(ticket__provider=alias, sent_at=None, lease_token=None).exclude(provider=alias)
+    return len(entries) + moved.update(provider=alias)
 
 
 def _entry(ticket_id: int, alias: str) -> OutboxEntry:

@@ -43,21 +43,20 @@ def next_item(ticket: Ticket, capabilities: Capabilities, *, using: str, has_fil
     A ticket that is refused or uncertain holds back what comes after it, and so does a comment its files.
     `has_files` False: no file of it is queued.
     """
-    moments = moments_of(capabilities)
     if ticket.delivery == Delivery.QUEUED:
-        travelling = has_files and "create" in moments
+        travelling = has_files and Kind.CREATE in travels(capabilities)
         return Item(Kind.CREATE, ticket, _files_of(ticket, None, using=using) if travelling else ())
     if ticket.delivery != Delivery.DELIVERED:
         return None
     comment = queued_comments(ticket.pk, using=using).first()
     files = queued_files(ticket.pk, using=using)
-    if "comment" in moments and "after" not in moments:
+    if Kind.COMMENT in travels(capabilities):
         files = files.exclude(comment__delivery=Delivery.QUEUED)  # they travel with it
     file = files.first() if has_files else None
     if file is not None and (comment is None or _goes_before(file, comment)):
         return Item(Kind.UPLOAD, file)
     if comment is not None:
-        travelling = has_files and "comment" in moments
+        travelling = has_files and Kind.COMMENT in travels(capabilities)
         return Item(Kind.COMMENT, comment, _files_of(ticket, comment, using=using) if travelling else ())
     return Item(Kind.CLOSE, ticket) if ticket.close_delivery == Delivery.QUEUED else None
 
@@ -74,7 +73,7 @@ def item_in_flight(entry: OutboxEntry, capabilities: Capabilities, *, using: str
     if row is None or (ticket.close_delivery if kind == Kind.CLOSE else row.delivery) != Delivery.QUEUED:
         return None
     files: tuple[Attachment, ...] = ()
-    if kind in (Kind.CREATE, Kind.COMMENT) and str(kind.value) in moments_of(capabilities):
+    if kind in travels(capabilities):
         files = _files_of(ticket, row if isinstance(row, Comment) else None, using=using)
     # One that nobody has prepared yet came later, without an announcement.
     return Item(kind, row, tuple(file for file in files if file.submitted_at is not None))
@@ -160,6 +159,16 @@ def utc_moment(epoch_ms: int | None) -> datetime | None:
 def moments_of(capabilities: Capabilities) -> frozenset[str]:
     """Return the moments at which the vendor takes files, none where it takes no files."""
     return capabilities.attachments.moments if capabilities.attachments else frozenset()
+
+
+def travels(capabilities: Capabilities) -> frozenset[OutboxEntry.Item]:
+    """Return with which kinds of items files travel.
+
+    Where a vendor takes files by themselves, each goes by itself: of one that is added while its ticket is on its way
+    nobody could tell whether it was in time.
+    """
+    moments = moments_of(capabilities)
+    return frozenset() if "after" in moments else frozenset({Kind.CREATE, Kind.COMMENT} & moments)
 
 
 def _goes_before(file: Attachment, comment: Comment) -> bool:

@@ -68,7 +68,8 @@ class Statement:
         known = self._compiled.get(connection)
         if known is None:
             compiler = self._query.clone().get_compiler(using)
-            sql, params = compiler.as_sql()
+            with transaction.atomic(using=using, savepoint=False):  # else Django makes no statement that locks rows
+                sql, params = compiler.as_sql()
             known = self._compiled[connection] = _Compiled(compiler, sql, tuple(params))
         return known
 

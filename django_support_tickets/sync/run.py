@@ -129,7 +129,7 @@ class Run:
 
     def _note_trouble(self, error: ProviderError) -> None:
         self.unproven = True
-        if not self.dry and (error.status is None or error.status >= 500):
+        if not self.dry and not error.is_ours and (error.status is None or error.status >= 500):
             note_failure(self.alias, detail=str(error), using=self.using)
         self._count_in_a_row(f"the vendor does not answer: {error.cause}")
 

@@ -35,6 +35,9 @@ NOT_SENT_CAUSES: tuple[tuple[type[BaseException], str], ...] = (
     (requests.exceptions.InvalidHeader, "a header value is malformed"),
     (ValueError, "the request cannot be written"),
 )
+NO_TIME = "no time is left for it within the deadline"
+#: Causes on this side, whatever the vendor is like.
+OURS = {NO_TIME, "a file is not as it was stored", "a header value is malformed", "the request cannot be written"}
 AMBIGUOUS_CAUSES: tuple[tuple[type[BaseException], str], ...] = (
     (BrokenFile, "a file is not as it was stored"),
     (TimeoutError, "the answer did not come in time"),
@@ -92,11 +95,12 @@ class Transport:
         account, seconds = self.account, call.allowed(request.deadline or self.deadline)
         deadline = Deadline(seconds, patience=self.timeout[1])
         if seconds <= 0 or not account.pace.wait(self.rate, longest=seconds):
-            raise NotSent("no time is left for it within the deadline", **self._facts(request))
+            raise NotSent(NO_TIME, **self._facts(request), is_ours=True)
         with call.starting(deadline):
             response = self._start(request, account, auth)
         if isinstance(response, str):
-            raise (Ambiguous if call.byte_sent else NotSent)(response, **self._facts(request))
+            kind = Ambiguous if call.byte_sent else NotSent
+            raise kind(response, **self._facts(request), is_ours=response in OURS)
         try:
             yield response
         finally:

@@ -341,7 +341,7 @@ class TestDrafts:
     def test_a_submitted_draft_is_checked_again_and_sent(self, attach: Add) -> None:
         draft = attach(delivery=Delivery.DRAFT)
         draft.submit()
-        assert push("local").delivered == 1  # with its ticket
+        assert push("local").delivered == 2  # the ticket and its file  # with its ticket
         draft.refresh_from_db()
         assert draft.delivery == Delivery.DELIVERED
 

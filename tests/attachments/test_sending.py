@@ -259,6 +259,22 @@ class TestBrokenStorage:
         ticket.refresh_from_db()
         assert (ticket.delivery, deliveries()) == (Delivery.DELIVERED, [Delivery.DELIVERED])
 
+    @pytest.mark.fault(23, 33)
+    def test_it_is_no_failure_of_the_vendor_and_stops_no_other_ticket(
+        self, vendors: Sandbox, use_storage: Store
+    ) -> None:
+        use_storage(f"{__name__}.FailingStorage")
+        for _ in range(6):
+            raised("ripio", 1, customer_id=vendors.ripio.CUSTOMER)
+        try:
+            FailingStorage.failure = FileNotFoundError
+            assert push("ripio").waiting == 6
+            assert not ProviderState.objects.exclude(pause="").exists()
+            raised("ripio", 0, customer_id=vendors.ripio.CUSTOMER)
+            assert push("ripio").delivered == 1
+        finally:
+            FailingStorage.failure = None
+
     def test_a_file_that_is_gone_for_good_is_refused_in_the_end(self, vendors: Sandbox, storage: Storage) -> None:
         raised("ankra", 1)
         storage.delete(Attachment.objects.get().file.name)

@@ -19,7 +19,7 @@ from django_support_tickets.outbox.leases import START_SECONDS
 from django_support_tickets.outbox.push import push
 from django_support_tickets.outbox.settling import LeaseLost, settle_delivered, settle_refused
 from django_support_tickets.providers import providers
-from django_support_tickets.records import Capabilities, TicketRecord
+from django_support_tickets.records import AttachmentRules, Capabilities, TicketRecord
 from tests.outbox.paper import FULL, Desk
 from tests.simulator.passing import pass_time
 
@@ -267,6 +267,7 @@ class TestPoison:
 
     @pytest.mark.fault(23, 74)
     def test_a_row_that_cannot_be_handled_stops_no_other(self, desk: Desk, raised: Raise, attached: Any) -> None:
+        desk.capabilities = Capabilities(can_find=True, attachments=AttachmentRules(moments=frozenset({"create"})))
         poison = raised("without its file")
         attached(poison)
         Attachment.objects.update(file="")

@@ -399,7 +399,7 @@ class TestRaiseAgain:
         assert (event.kind, event.actor) == (TicketEvent.Kind.RAISED_AGAIN, actor)
         assert event.changes["raised_as"] == str(draft.key)
         draft.submit()
-        assert push("paper").delivered == 1
+        assert push("paper").delivered == 2  # the ticket and its file
         assert desk.files == [("receipt.png", PICTURE)]
 
     def test_what_has_not_been_sent_cannot_be(self, desk: Desk, raised: Raise) -> None:

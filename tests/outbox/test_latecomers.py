@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from django.core.exceptions import ValidationError
 from django.core.files.base import ContentFile
+from django.db import connection
 
 from django_support_tickets.exceptions import Ambiguous
 from django_support_tickets.models import Attachment, Comment, Delivery, OutboxEntry, Ticket
@@ -103,6 +104,26 @@ class TestBulkCreate:
         assert sweep("paper", using="default") == 3
         assert sweep("paper", using="default") == 0
         assert OutboxEntry.objects.count() == SWEEP_BATCH + 3
+
+
+class TestSweep:
+    @pytest.mark.fault(15, 91)
+    @pytest.mark.django_db(transaction=True)
+    def test_a_ticket_that_is_deleted_meanwhile_stops_it_not(self, desk: Desk) -> None:
+        Ticket.objects.bulk_create([Ticket(subject="To be deleted"), Ticket(subject="In bulk")])
+        deleted: list[int] = []
+
+        def delete_one(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
+            result = execute(sql, params, many, context)
+            if "support_tickets_attachment" in sql and not deleted:  # the last it asks
+                deleted.append(1)
+                Ticket.objects.filter(subject="To be deleted").delete()
+            return result
+
+        with connection.execute_wrapper(delete_one):
+            assert sweep("paper", using="default") == 1
+        assert deleted
+        assert OutboxEntry.objects.get().ticket.subject == "In bulk"
 
 
 class TestFrozen:

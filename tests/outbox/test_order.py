@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from django_support_tickets.exceptions import AccessDenied, Ambiguous, Refused
+from django_support_tickets.management.backlog import parked
 from django_support_tickets.models import Attachment, Comment, Delivery, OutboxEntry, Ticket
 from django_support_tickets.outbox.decisions import cancel
-from django_support_tickets.outbox.intake import unconfigured
 from django_support_tickets.outbox.push import push, push_ticket
 from django_support_tickets.records import AttachmentRules, Capabilities
 from tests.outbox.paper import Desk
@@ -153,16 +153,37 @@ class TestAccounts:
         configured = settings.SUPPORT_TICKETS_PROVIDERS
         settings.SUPPORT_TICKETS_PROVIDERS = {"renamed": configured["paper"]}
         assert push("renamed").delivered == 0
-        assert unconfigured(using="default") == {"paper": 1}
+        assert parked(["renamed"], using="default") == {"paper": 1}
         assert Ticket.objects.get().delivery == Delivery.QUEUED
         settings.SUPPORT_TICKETS_PROVIDERS = configured
-        assert unconfigured(using="default") == {}
+        assert parked(["paper"], using="default") == {}
         assert push("paper").delivered == 1
+
+    @pytest.mark.fault(18)
+    def test_who_renames_an_account_in_the_tickets_has_its_entries_follow(
+        self, desk: Desk, raised: Raise, settings: Any
+    ) -> None:
+        raised()
+        settings.SUPPORT_TICKETS_PROVIDERS = {"renamed": settings.SUPPORT_TICKETS_PROVIDERS["paper"]}
+        Ticket.objects.update(provider="renamed")
+        assert push("renamed").delivered == 1
+
+    @pytest.mark.fault(18)
+    def test_what_may_be_at_the_vendor_follows_nobody(self, desk: Desk, raised: Raise, settings: Any) -> None:
+        raised()
+        desk.lose_answer("create", Ambiguous("the answer was lost or cut"))
+        push("paper")
+        settings.SUPPORT_TICKETS_PROVIDERS = {"other": settings.SUPPORT_TICKETS_PROVIDERS["paper"]}
+        Ticket.objects.update(provider="other")
+        pass_time(3600)
+        assert push("other").delivered == 0
+        assert parked(["other"], using="default") == {"paper": 1}
+        assert desk.calls == ["create"]
 
     @pytest.mark.fault(18)
     def test_rows_in_bulk_for_an_alias_that_is_not_there_are_counted_too(self, desk: Desk) -> None:
         Ticket.objects.bulk_create([Ticket(provider="typo", subject="In bulk")])
-        assert unconfigured(using="default") == {"typo": 1}
+        assert parked(["paper"], using="default") == {"typo": 1}
 
     def test_a_draft_that_moves_to_another_account_goes_there(
         self, desk: Desk, raised: Raise, attached: Any, settings: Any
@@ -175,7 +196,7 @@ class TestAccounts:
         draft.provider = "other"
         draft.submit()
         assert push("paper").delivered == 0
-        assert push("other").delivered == 1
+        assert push("other").delivered == 2
 
     def test_an_entry_of_another_account_is_handed_over(self, desk: Desk, raised: Raise, settings: Any) -> None:
         settings.SUPPORT_TICKETS_PROVIDERS |= {"other": settings.SUPPORT_TICKETS_PROVIDERS["paper"]}

@@ -334,6 +334,18 @@ class TestFile:
         assert wait_and_push().delivered == 1
         assert not Attachment.objects.exists()
 
+    @pytest.mark.fault(20)
+    def test_one_that_is_added_while_its_ticket_is_on_its_way_is_sent(
+        self, desk: Desk, raised: Raise, attached: Any
+    ) -> None:
+        """At a vendor that takes files at any moment nobody could tell whether it was in time."""
+        ticket = raised()
+        desk.lose_answer("create", LOST)
+        push("paper")
+        attached(ticket)
+        assert wait_and_push().delivered == 2
+        assert [file.name for file in desk.tickets["R1"].attachments or ()] == ["receipt.png"]
+
     @pytest.mark.fault(16, 20)
     def test_one_that_is_added_to_a_stale_comment_is_refused(self, desk: Desk, raised: Raise, attached: Any) -> None:
         desk.capabilities = replace(

@@ -27,7 +27,7 @@ from django_support_tickets.outbox.delivery import deliver
 from django_support_tickets.outbox.push import push
 from django_support_tickets.outbox.settling import drop
 from django_support_tickets.providers import providers
-from django_support_tickets.records import ABSENT, CommentRecord, Status, TicketRecord
+from django_support_tickets.records import ABSENT, AttachmentRules, Capabilities, CommentRecord, Status, TicketRecord
 from tests.outbox.paper import Desk
 from tests.simulator.passing import pass_time
 
@@ -228,6 +228,7 @@ class TestRaces:
     def test_files_that_travelled_are_delivered_with_their_ticket(
         self, desk: Desk, raised: Raise, attached: Any
     ) -> None:
+        desk.capabilities = Capabilities(attachments=AttachmentRules(moments=frozenset({"create"})))
         attached(raised())
         assert push("paper").delivered == 1
         assert desk.files[0][0] == "receipt.png"
