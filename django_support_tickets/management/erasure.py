@@ -1,13 +1,13 @@
 """Erase a user: what is kept of their tickets goes, and what vendors hold is listed.
 
-Every ticket is one transaction that can be repeated; a run that is cut off is completed by the next one.
+Every ticket is one transaction that can be repeated; a run that is cut off is completed by the next one. Pull may go on
+meanwhile: merge looks at a row under its lock, and takes nothing of a ticket that was erased.
 """
 
 from __future__ import annotations
 
 import contextlib
 import logging
-import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -20,6 +20,7 @@ from django.db.models import Q, QuerySet
 from django.db.models.functions import Lower
 from django.utils import timezone
 
+from django_support_tickets.attachments.storing import discard
 from django_support_tickets.models import (
     ERASED,
     Attachment,
@@ -33,15 +34,10 @@ from django_support_tickets.models import (
     WebhookDelivery,
 )
 from django_support_tickets.outbox.claims import repeated
-from django_support_tickets.providers import providers
 from django_support_tickets.records import Status
-from django_support_tickets.sync import AlreadyRunning
-from django_support_tickets.sync.lock import RunLock
 
 logger = logging.getLogger(__name__)
 
-#: How long an account's pull, which might write what is just being erased, is waited for, in seconds.
-PATIENCE = 30.0
 #: Of an event's facts these are no text and name nobody.
 KEPT_FACTS = ("item", "key", "remote_id", "remote_ids")
 #: What stays of a ticket that a vendor has: how it is named there, when it was raised, and that it was erased. Closed,
@@ -87,9 +83,9 @@ class Erasure:
     removed: int = 0
     redacted: int = 0
     files: int = 0
-    # Keys of tickets of which something is being sent, and accounts whose pull did not end in time.
+    # Keys of tickets of which something is being sent, and of those whose files the storage has not deleted.
     in_flight: list[str] = field(default_factory=list)
-    busy: list[str] = field(default_factory=list)
+    files_left: list[str] = field(default_factory=list)
     vendor_copies: list[VendorCopy] = field(default_factory=list)
     # Tickets of nobody, or of others, with the user's e-mail address as contact; they are not touched.
     others_by_email: int = 0
@@ -97,7 +93,7 @@ class Erasure:
     @property
     def is_complete(self) -> bool:
         """Return whether nothing is left for another run."""
-        return not self.in_flight and not self.busy
+        return not self.in_flight and not self.files_left
 
     def as_dict(self) -> dict[str, Any]:
         """Return the result as JSON takes it."""
@@ -106,6 +102,10 @@ class Erasure:
 
 class InFlight(Exception):
     """A byte of the ticket, or of something of it, may be on its way."""
+
+
+class FilesLeft(Exception):
+    """The storage has not deleted a file of the ticket."""
 
 
 def find_user(name: str, *, using: str) -> AbstractBaseUser:
@@ -120,7 +120,7 @@ def find_user(name: str, *, using: str) -> AbstractBaseUser:
     return next(iter(found.values()))
 
 
-def erase(user: AbstractBaseUser, *, using: str, dry_run: bool = False, patience: float = PATIENCE) -> Erasure:
+def erase(user: AbstractBaseUser, *, using: str, dry_run: bool = False) -> Erasure:
     """Erase what is kept of a user's tickets; what is queued is cancelled, what is being sent is left for a re-run.
 
     The tickets keep their requester until the user's own row, which is the project's, is deleted: so a second run
@@ -128,12 +128,7 @@ def erase(user: AbstractBaseUser, *, using: str, dry_run: bool = False, patience
     """
     result = Erasure()
     rows = Ticket.objects.using(using).filter(requester=user.pk)
-    for alias in sorted(set(rows.exclude(digest=ERASED).values_list("provider", flat=True))):
-        try:
-            with _quiet(alias, using=using, patience=0.0 if dry_run else patience, is_needed=not dry_run):
-                _erase_tickets(rows.of(alias).exclude(digest=ERASED), result, dry_run=dry_run)
-        except AlreadyRunning:
-            result.busy.append(alias)
+    _erase_tickets(rows.exclude(digest=ERASED), result, dry_run=dry_run)
     if not dry_run:
         _forget_elsewhere(user, using=using)
     result.vendor_copies = list(_copies_of(rows if dry_run else rows.filter(digest=ERASED)))
@@ -141,27 +136,6 @@ def erase(user: AbstractBaseUser, *, using: str, dry_run: bool = False, patience
     facts = {"event": "erase.done", "removed": result.removed, "redacted": result.redacted}
     logger.info("user erased%s", "" if result.is_complete else " in part", extra=facts)
     return result
-
-
-@contextlib.contextmanager
-def _quiet(alias: str, *, using: str, patience: float, is_needed: bool) -> Iterator[None]:
-    """Keep pulls of the account out, which would write what is erased inside the block; raise AlreadyRunning."""
-    if not is_needed or alias not in providers:
-        yield
-        return
-    lock, ends_at = RunLock(alias, using=using), time.monotonic() + patience
-    while True:
-        try:
-            lock.__enter__()
-            break
-        except AlreadyRunning:
-            if time.monotonic() > ends_at:
-                raise
-            time.sleep(0.5)
-    try:
-        yield
-    finally:
-        lock.__exit__(None, None, None)
 
 
 def _erase_tickets(rows: QuerySet[Ticket], result: Erasure, *, dry_run: bool) -> None:
@@ -173,6 +147,8 @@ def _erase_tickets(rows: QuerySet[Ticket], result: Erasure, *, dry_run: bool) ->
                 repeated(lambda pk=pk: _erase_ticket(rows, pk, result), using=rows.db)  # type: ignore[misc]
         except InFlight as error:
             result.in_flight.append(str(error))
+        except FilesLeft as error:
+            result.files_left.append(str(error))
 
 
 def _erase_ticket(rows: QuerySet[Ticket], pk: int, result: Erasure) -> None:
@@ -187,7 +163,7 @@ def _erase_ticket(rows: QuerySet[Ticket], pk: int, result: Erasure) -> None:
             return
         if entries.exists():
             raise InFlight(str(ticket.key))
-        files = ticket.attachments.exclude(file="").count()
+        files = _delete_files(ticket)
         is_gone = not _may_be_at_vendor(ticket)
         if is_gone:
             ticket.delete()
@@ -196,6 +172,15 @@ def _erase_ticket(rows: QuerySet[Ticket], pk: int, result: Erasure) -> None:
     result.removed += is_gone
     result.redacted += not is_gone
     result.files += files
+
+
+def _delete_files(ticket: Ticket) -> int:
+    """Delete the ticket's files; return how many. Its rows go later: after a crash they say what is left."""
+    files = list(ticket.attachments.exclude(file="").values_list("file", flat=True))
+    deleted = sum(map(discard, files))
+    if deleted < len(files):
+        raise FilesLeft(str(ticket.key))
+    return len(files)
 
 
 def _count(rows: QuerySet[Ticket], pk: int, result: Erasure) -> None:

@@ -1,28 +1,28 @@
 from __future__ import annotations
 
 import json
-from datetime import timedelta
+from collections.abc import Iterator
 from io import StringIO
 from typing import Any
 
 import pytest
 from django.contrib.auth import get_user_model
 from django.core.files.base import ContentFile
-from django.core.files.storage import storages
+from django.core.files.storage import InMemoryStorage, storages
 from django.core.management import CommandError, call_command
-from django.utils import timezone
 
 from django_support_tickets.management.erasure import VendorCopy, erase, find_user
+from django_support_tickets.merge import Fetched, merge
 from django_support_tickets.models import (
     Attachment,
     Comment,
     Delivery,
-    EpochNow,
     OutboxEntry,
     ProviderState,
     Ticket,
     TicketEvent,
     WebhookDelivery,
+    epoch_now,
 )
 from django_support_tickets.outbox.push import push
 from django_support_tickets.records import CommentRecord, Page, Status, TicketRecord
@@ -32,6 +32,19 @@ from django_support_tickets.sync.lock import RunLock
 pytestmark = [pytest.mark.django_db, pytest.mark.fault(89)]
 
 CANARY = "canary"
+
+
+class TiredStorage(InMemoryStorage):
+    """A storage that deletes so many files and then raises."""
+
+    error: BaseException | None = None
+    left = 0
+
+    def delete(self, name: str) -> None:
+        if self.error is not None and type(self).left <= 0:
+            raise self.error
+        type(self).left -= 1
+        super().delete(name)
 
 
 @pytest.fixture
@@ -90,9 +103,9 @@ class TestErase:
         for ticket in (at_vendor(user), raised(user, delivery=Delivery.DRAFT), raised(user, delivery=Delivery.REFUSED)):
             talked_about(ticket)
         names = list(Attachment.objects.values_list("file", flat=True))
+        assert all(map(storages["support_tickets"].exists, names))
         with django_capture_on_commit_callbacks(execute=True):
             result = erase(user, using="default")
-            assert all(map(storages["support_tickets"].exists, names))
         assert not any(map(storages["support_tickets"].exists, names))
         assert (result.removed, result.redacted, result.files, result.is_complete) == (2, 1, 3, True)
         assert CANARY not in dump()
@@ -233,21 +246,55 @@ class TestWhatPullDoesAfterwards:
         assert CANARY not in dump()
         assert Ticket.objects.get().status == Status.CLOSED
 
-    def test_a_pull_that_is_running_is_waited_for(self, user: Any, vendor: Any) -> None:
+    def test_what_a_pull_had_fetched_before_is_not_stored_after(self, user: Any, vendor: Any) -> None:
         at_vendor(user, provider="desk")
-        with RunLock("desk", using="default"):
-            result = erase(user, using="default", patience=0.0)
-        assert (result.busy, result.redacted, result.is_complete) == (["desk"], 0, False)
-        assert erase(user, using="default", patience=0.0).redacted == 1
+        fetched = Fetched(record=vendor.tickets["R-1"], started_at=epoch_now("default"))
+        with RunLock("desk", using="default"):  # a pull does not keep anybody from erasing
+            assert erase(user, using="default").redacted == 1
+        merge("desk", [fetched], using="default", source=TicketEvent.Source.PULL)
+        assert CANARY not in dump()
 
-    def test_the_command_says_so(self, user: Any, vendor: Any) -> None:
-        at_vendor(user, provider="desk")
-        state = ProviderState.objects.create(provider="desk")
-        ProviderState.objects.filter(pk=state.pk).update(run_leased_until=EpochNow() + 800)
-        started = timezone.now()
+
+class TestWhatIsCutOff:
+    @pytest.fixture
+    def storage(self, settings: Any) -> Iterator[Any]:
+        settings.STORAGES = {**settings.STORAGES, "support_tickets": {"BACKEND": f"{__name__}.TiredStorage"}}
+        yield TiredStorage
+        TiredStorage.error = None
+
+    @pytest.fixture
+    def names(self, storage: Any, user: Any) -> list[str]:
+        """Store three tickets, each with a file; return the files' names."""
+        for ticket in (at_vendor(user), raised(user, delivery=Delivery.DRAFT), at_vendor(user, "R-2")):
+            talked_about(ticket)
+        return list(Attachment.objects.values_list("file", flat=True))
+
+    def test_a_run_that_was_interrupted_is_completed_by_the_next(
+        self, user: Any, storage: Any, names: list[str]
+    ) -> None:
+        """After each file in turn, the rows of which still say that it is to be deleted."""
+        for left, there in ((0, 3), (1, 2), (1, 1)):
+            storage.left, storage.error = left, KeyboardInterrupt()
+            with pytest.raises(KeyboardInterrupt):
+                erase(user, using="default")
+            assert sum(map(storages["support_tickets"].exists, names)) == there
+            assert Attachment.objects.count() == there
+        storage.error = None
+        result = erase(user, using="default")
+        assert (result.is_complete, [copy.remote_id for copy in result.vendor_copies]) == (True, ["R-1", "R-2"])
+        assert not any(map(storages["support_tickets"].exists, names))
+        assert CANARY not in dump()
+
+    def test_files_that_the_storage_does_not_delete_are_named(self, user: Any, storage: Any, names: list[str]) -> None:
+        storage.left, storage.error = 1, PermissionError("AKIA-canary")
         output, ending = run("jo")
-        assert ending == ""
-        assert timezone.now() - started > timedelta(seconds=0.5)
+        assert output.count("Not erased: the storage has not deleted the files of ticket") == 2
+        assert ending == "Something is left; run this again."
+        assert "AKIA" not in output
+        assert Ticket.objects.filter(subject=f"{CANARY} subject").count() == 2
+        storage.error = None
+        assert run("jo")[1] == ""
+        assert CANARY not in dump()
 
 
 class TestCommand:

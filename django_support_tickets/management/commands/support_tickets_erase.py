@@ -43,8 +43,8 @@ class Command(BaseCommand):
         self.stdout.write(would + (done if would else done.capitalize()))
         for key in result.in_flight:
             self.stdout.write(f"Not erased: something of ticket {key} is being sent, or its answer is looked for.")
-        for alias in result.busy:
-            self.stdout.write(f"Not erased: a pull of {alias} is running, which could bring the data back.")
+        for key in result.files_left:
+            self.stdout.write(f"Not erased: the storage has not deleted the files of ticket {key}.")
         if result.vendor_copies:
             self.stdout.write("Not erased at the vendors, who must be asked for it:")
         for copy in result.vendor_copies:
