@@ -18,7 +18,7 @@ from django_support_tickets.api.raising import Conflict
 from django_support_tickets.dispatch import wake
 from django_support_tickets.models import Submission, Ticket, TicketEvent, epoch_now, moment_of
 from django_support_tickets.outbox.decisions import request_close, settle
-from django_support_tickets.sync.hints import hint
+from django_support_tickets.sync import hint
 
 API = TicketEvent.Source.API
 #: A ticket that was fetched more recently than this is not fetched again because somebody asks.

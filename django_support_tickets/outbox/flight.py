@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from django_support_tickets.merge.writing import begin_writing
+from django_support_tickets.merge import begin_writing
 from django_support_tickets.models import Attachment, Comment, EpochNow, OutboxEntry, Submission, Ticket
 
 Kind = OutboxEntry.Item

@@ -13,9 +13,7 @@ from django.db import Error, IntegrityError, transaction
 from django.db.models import Case, Exists, F, OuterRef, Q, QuerySet, When
 
 from django_support_tickets import signals
-from django_support_tickets.merge import Fetched, merge, next_poll
-from django_support_tickets.merge.cleaning import digest, raw
-from django_support_tickets.merge.ownership import read_fields
+from django_support_tickets.merge import Fetched, cleaning, merge, next_poll, ownership
 from django_support_tickets.models import (
     Attachment,
     Delivery,
@@ -179,9 +177,11 @@ def _store(claim: Claim, item: Item, record: Result) -> None:
 def _store_created(claim: Claim, record: TicketRecord, delivered: dict[str, Any]) -> None:
     """Store the remote id and, by the same statement, what the vendor says of its new ticket."""
     ticket, now = claim.entry.ticket, claim.moment
-    values = {"remote_id": record.remote_id, "delivered_at": now, **delivered, **read_fields(record, ticket.origin)}
+    facts = ownership.read_fields(record, ticket.origin)
+    values = {"remote_id": record.remote_id, "delivered_at": now, **delivered, **facts}
     if not _has_conversation(record):  # else all of it is merged afterwards
-        values |= {"digest": digest(record), "synced_at": moment_of(claim.now), "raw": raw(record.raw) or None}
+        digest, raw = cleaning.digest(record), cleaning.raw(record.raw) or None
+        values |= {"digest": digest, "synced_at": moment_of(claim.now), "raw": raw}
     due = next_poll(values.get("status", ""), now, now=now, capabilities=providers[claim.entry.provider].capabilities)
     values["next_poll_at"] = now if record.status is ABSENT else due
     _storing(tuple(values)).run(claim.using, pk=ticket.pk, now=now, **values)

@@ -1,6 +1,7 @@
 """Settings of the worker processes that tests and benchmarks start: one database, given by its address.
 
-SUPPORT_TICKETS_TEST_DATABASE is sqlite:///path, postgresql://user@host:port/name or mysql://user@host:port/name,
+SUPPORT_TICKETS_TEST_DATABASE is sqlite:///path (with ?transaction_mode=IMMEDIATE or without),
+postgresql://user@host:port/name or mysql://user@host:port/name,
 SUPPORT_TICKETS_TEST_FILES the folder of attachments, SUPPORT_TICKETS_TEST_PROVIDERS the JSON of
 SUPPORT_TICKETS_PROVIDERS.
 """
@@ -10,7 +11,7 @@ from __future__ import annotations
 import json
 import os
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
 ENGINES = {"postgresql": "postgresql", "mysql": "mysql", "sqlite": "sqlite3"}
 
@@ -21,7 +22,7 @@ def database(address: str) -> dict[str, Any]:
     engine = f"django.db.backends.{ENGINES[parts.scheme]}"
     if parts.scheme == "sqlite":
         options = {
-            "transaction_mode": "DEFERRED",
+            "transaction_mode": dict(parse_qsl(parts.query)).get("transaction_mode", "DEFERRED"),
             "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;",
         }
         return {"ENGINE": engine, "NAME": parts.path, "OPTIONS": {"timeout": 30, **options}}
