@@ -73,9 +73,9 @@ def administer(vendor: str, statement: str) -> None:
 
 
 @contextlib.contextmanager
-def vendor(latency: float, total: int) -> Iterator[str]:
+def vendor(latency: float, total: int, *words: str) -> Iterator[str]:
     """Run the vendor in a process of its own; yield its address."""
-    command = [sys.executable, "-m", "benchmarks.pull_site.vendor", str(latency), str(total)]
+    command = [sys.executable, "-m", "benchmarks.pull_site.vendor", str(latency), str(total), *words]
     process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
     try:
         assert process.stdout is not None
@@ -118,19 +118,16 @@ def fetching(rounds: int) -> bool:
 def walking(rounds: int) -> bool:
     """A list in which nothing has changed, against a bare loop over the same pages."""
     total = 100_000 if is_full() else 10_000
-    with database("postgresql") as environment, vendor(0, total) as url:
-        found = case(environment, "walk", url, total, rounds, url=url)
-    ours, bare = (statistics.median(found[name]) for name in ("ours", "bare"))
-    held = report(
-        "pull.list_unchanged",
-        ours=f"{total / ours:.0f}/s",
-        floor=f"{total / bare:.0f}/s",
-        ratio=f"{ours / bare:.2f} ×",
-        gate="≤ 2.0 ×",
-        held=ours <= 2.0 * bare,
-    )
-    note(f"{total} tickets, 100 a page, PostgreSQL; goal 1.3 ×")
-    return held
+    held = []
+    for name, words in (("list_unchanged", ()), ("list_unchanged short rows", ("short",))):
+        with database("postgresql") as environment, vendor(0, total, *words) as url:
+            found = case(environment, "walk", url, total, rounds, url=url)
+        ours, bare = (statistics.median(found[part]) for part in ("ours", "bare"))
+        line = partial(report, f"pull.{name}", ours=f"{total / ours:.0f}/s", floor=f"{total / bare:.0f}/s")
+        line = partial(line, ratio=f"{ours / bare:.2f} ×")
+        held.append(line(gate="reported") if words else line(gate="≤ 2.0 ×", held=ours <= 2.0 * bare))
+    note(f"{total} tickets, 100 a page, PostgreSQL; rows of 1.5 kB, as in the goal of 1.3 ×, and of 0.4 kB")
+    return all(held)
 
 
 def storing(name: str, rounds: int) -> bool:

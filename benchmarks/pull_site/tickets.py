@@ -60,13 +60,13 @@ def attachment(number: int, at: str) -> dict[str, Any]:
     }
 
 
-def row(number: int) -> dict[str, Any]:
-    """Return a ticket as a list shows it."""
+def short_row(number: int) -> dict[str, Any]:
+    """Return a ticket as Ankra's list shows it."""
     return {name: value for name, value in ticket(number).items() if name not in ONLY_IN_FULL}
 
 
-def page(number: int, size: int, total: int) -> dict[str, Any]:
-    """Return a page of the list; pages are counted from 1."""
+def page(number: int, size: int, total: int, *, is_short: bool = False) -> dict[str, Any]:
+    """Return a page of the list, of whole tickets or of short rows; pages are counted from 1."""
     numbers = range((number - 1) * size, min(number * size, total))
     pages = {"page": number, "page_size": size, "total_pages": -(-total // size), "total_count": total}
-    return {"result": [row(one) for one in numbers], "pagination": pages}
+    return {"result": [(short_row if is_short else ticket)(one) for one in numbers], "pagination": pages}

@@ -1,9 +1,9 @@
 """A fake Ankra that costs next to nothing: it shows tickets and lists of them, each after the same wait.
 
-    python -m benchmarks.pull_site.vendor LATENCY TOTAL
+    python -m benchmarks.pull_site.vendor LATENCY TOTAL [short]
 
-The sandbox would do, but its threads compete with what is measured for the few cores of a small machine. It prints its
-port.
+A list shows whole tickets, or short rows as Ankra's own does. The sandbox would do, but its threads compete with what
+is measured for the few cores of a small machine. It prints its port.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ class Desk(asyncio.Protocol):
 
     latency = 0.0
     total = 0
+    is_short = False
 
     def __init__(self) -> None:
         self.buffer = b""
@@ -38,7 +39,7 @@ class Desk(asyncio.Protocol):
         if not end:
             return
         self.buffer = rest
-        content = answer(head.split(b" ", 2)[1].decode(), Desk.total)
+        content = answer(head.split(b" ", 2)[1].decode(), Desk.total, Desk.is_short)
         if Desk.latency:
             asyncio.get_running_loop().call_later(Desk.latency, self.transport.write, content)
         else:
@@ -46,11 +47,11 @@ class Desk(asyncio.Protocol):
 
 
 @cache
-def answer(path: str, total: int) -> bytes:
+def answer(path: str, total: int, is_short: bool) -> bytes:
     """Return the whole answer; made once, so that what is measured a second time waits for nothing."""
     parts, query = urlsplit(path), parse_qs(urlsplit(path).query)
     if query:
-        content = page(int(query["page"][0]), int(query["page_size"][0]), total)
+        content = page(int(query["page"][0]), int(query["page_size"][0]), total, is_short=is_short)
     else:
         content = ticket(uuid.UUID(parts.path.rpartition("/")[2]).int % 2**62 - 1)
     body = json.dumps(content).encode()
@@ -58,8 +59,8 @@ def answer(path: str, total: int) -> bytes:
     return head.encode() + body
 
 
-async def serve(latency: float, total: int) -> None:
-    Desk.latency, Desk.total = latency, total
+async def serve(latency: float, total: int, is_short: bool) -> None:
+    Desk.latency, Desk.total, Desk.is_short = latency, total, is_short
     server = await asyncio.get_running_loop().create_server(Desk, "127.0.0.1", 0, backlog=512)
     sys.stdout.write(f"{server.sockets[0].getsockname()[1]}\n")
     sys.stdout.flush()
@@ -67,4 +68,4 @@ async def serve(latency: float, total: int) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(serve(float(sys.argv[1]), int(sys.argv[2])))
+    asyncio.run(serve(float(sys.argv[1]), int(sys.argv[2]), "short" in sys.argv))

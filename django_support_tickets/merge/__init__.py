@@ -6,6 +6,7 @@ from django_support_tickets.merge.arrivals import Difference, Fetched, MergeCoun
 from django_support_tickets.merge.guard import NOT_FOUND
 from django_support_tickets.merge.imports import import_tickets
 from django_support_tickets.merge.pages import in_transaction, merge, preview
+from django_support_tickets.merge.reading import read_rows
 from django_support_tickets.merge.schedule import backoff, intervals, next_poll, rarest_poll
 from django_support_tickets.merge.writing import begin_writing, update_rows
 
@@ -23,5 +24,6 @@ __all__ = [
     "next_poll",
     "preview",
     "rarest_poll",
+    "read_rows",
     "update_rows",
 ]

@@ -121,7 +121,7 @@ def to_page(data: Any, number: int) -> tuple[Page | None, bool]:
     pages = int_of(pagination.get("total_pages"))
     if not isinstance(rows, list) or pages is None or (not rows and number <= pages):
         return None, False
-    records = {record.remote_id: record for record in map(to_record, rows)}
+    records = {record.remote_id: record for record in map(to_row, rows)}
     return Page(
         records=tuple(record for remote_id, record in records.items() if remote_id),
         next_cursor=str(number + 1) if number < pages else None,
@@ -130,7 +130,7 @@ def to_page(data: Any, number: int) -> tuple[Page | None, bool]:
 
 
 def to_record(data: Any, *, author_types: Mapping[str, AuthorType] = AUTHOR_TYPES) -> TicketRecord:
-    """Return a full ticket, or a row of the list, which lacks some fields; remote id "" where there is none."""
+    """Return a full ticket; remote id "" where there is none."""
     ticket = dict_of(data)
     return TicketRecord(
         remote_id=uuid_of(ticket.get("id")),
@@ -148,6 +148,19 @@ def to_record(data: Any, *, author_types: Mapping[str, AuthorType] = AUTHOR_TYPE
         comments=loaded(ticket, "comments", lambda rows: to_comments(rows, author_types)),
         attachments=loaded(ticket, "attachments", to_attachments),
         raw=raw_of(ticket),
+    )
+
+
+def to_row(data: Any) -> TicketRecord:
+    """Return what is looked at in a row of a list: who it is and how new; the rest is left to a GET."""
+    ticket = dict_of(data)
+    return TicketRecord(
+        remote_id=uuid_of(ticket.get("id")),
+        key=loaded(ticket, "description", key_in),
+        status=loaded(ticket, "status", lambda status: STATUSES.get(text_of(status), Status.UNKNOWN)),
+        remote_status=loaded(ticket, "status", text_of),
+        created_at=loaded(ticket, "created_at", time_of),
+        updated_at=loaded(ticket, "updated_at", time_of),
     )
 
 

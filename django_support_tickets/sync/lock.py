@@ -9,6 +9,7 @@ from typing import Self
 
 from django.db.models import Q, QuerySet
 
+from django_support_tickets.merge import in_transaction
 from django_support_tickets.models import EpochNow, ProviderState, milliseconds
 from django_support_tickets.models.pauses import state_of
 
@@ -34,11 +35,8 @@ class RunLock:
         self._renewed_at = 0.0
 
     def __enter__(self) -> Self:
-        state = state_of(self.alias, using=self.using)
-        free = Q(run_leased_until=None) | Q(run_leased_until__lte=EpochNow())
-        rows = ProviderState.objects.using(self.using).filter(free, pk=state.pk)
-        until = EpochNow() + milliseconds(LEASE_SECONDS)
-        if not rows.update(run_token=self.token, run_leased_until=until):
+        # MariaDB may undo one of several that make the account's row at the same moment.
+        if not in_transaction(self._take, using=self.using):
             raise AlreadyRunning(self.alias)
         self._renewed_at = time.monotonic()
         return self
@@ -54,6 +52,12 @@ class RunLock:
             return True
         self._renewed_at = time.monotonic()
         return bool(self._rows.update(run_leased_until=EpochNow() + milliseconds(LEASE_SECONDS)))
+
+    def _take(self) -> bool:
+        state = state_of(self.alias, using=self.using)
+        free = Q(run_leased_until=None) | Q(run_leased_until__lte=EpochNow())
+        rows = ProviderState.objects.using(self.using).filter(free, pk=state.pk)
+        return bool(rows.update(run_token=self.token, run_leased_until=EpochNow() + milliseconds(LEASE_SECONDS)))
 
     @property
     def _rows(self) -> QuerySet[ProviderState]:

@@ -15,7 +15,7 @@ from django.db import transaction
 from django.db.models import Q
 
 from django_support_tickets.exceptions import Refused
-from django_support_tickets.merge import NOT_FOUND, cleaning
+from django_support_tickets.merge import NOT_FOUND, cleaning, read_rows
 from django_support_tickets.models import ERASED, ProviderState, Ticket, milliseconds, moment_of
 from django_support_tickets.providers import providers
 from django_support_tickets.records import ABSENT, Page, TicketRecord
@@ -184,8 +184,8 @@ class Walking:
             self._suspect_unlisted(walk)
 
     def _stored(self, remote_ids: list[str]) -> dict[str, Listed]:
-        rows = Ticket.objects.using(self.run.using).of(self.run.alias).filter(remote_id__in=remote_ids)
-        return {row[1]: Listed(*row) for row in rows.values_list(*COMPARED)}
+        rows = read_rows(Ticket, COMPARED, using=self.run.using, alias=self.run.alias, remote_ids=remote_ids)
+        return {row[1]: Listed(*row) for row in rows}
 
     def _hint(self, pks: list[int]) -> None:
         if pks:
@@ -255,6 +255,8 @@ def _is_news(row: Listed, record: TicketRecord) -> bool:
         return False
     if row.missing_since is not None:
         return True
+    if (record.updated_at, record.remote_status) == (row.remote_updated_at, row.remote_status):
+        return False  # nearly all rows, at a fraction of what follows
     version = cleaning.moment(record.updated_at)
     if version is not None and row.remote_updated_at is not None and version < row.remote_updated_at:
         return False

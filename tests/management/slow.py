@@ -11,11 +11,16 @@ from django.core.management import call_command, execute_from_command_line
 from django.utils import timezone
 
 from django_support_tickets.providers import Provider
-from django_support_tickets.records import Status, TicketDraft, TicketRecord, TicketRef
+from django_support_tickets.records import Capabilities, Page, Status, TicketDraft, TicketRecord, TicketRef
+
+PAGES = 6
+SECONDS_A_PAGE = 0.2
 
 
 class SlowProvider(Provider):
-    """Answer at once, or never where the remote id says so."""
+    """Answer at once, or never where the remote id says so; with --slow-list it has a list, and takes its time."""
+
+    capabilities = Capabilities(can_list="--slow-list" in sys.argv)
 
     def get(self, ref: TicketRef) -> TicketRecord:
         if ref.remote_id == "hang":
@@ -25,6 +30,12 @@ class SlowProvider(Provider):
     def create(self, draft: TicketDraft) -> TicketRecord:
         hang()
         raise NotImplementedError
+
+    def list_changed(self, scope: str, cursor: str | None) -> Page:
+        number = int(cursor or 0)
+        print(f"page {number}", flush=True)  # noqa: T201 -- the test waits for it
+        time.sleep(SECONDS_A_PAGE)
+        return Page(records=(), next_cursor=str(number + 1) if number + 1 < PAGES else None)
 
 
 def hang() -> None:
@@ -41,8 +52,10 @@ def main(args: list[str]) -> None:
     if "--hang-create" not in args:
         ticket.remote_id = "hang" if "--hang-get" in args else "R-1"
         ticket.delivery, ticket.next_poll_at = "delivered", timezone.now()
-    model.objects.bulk_create([ticket])
-    execute_from_command_line(["manage.py", "sync_tickets", *(arg for arg in args if not arg.startswith("--hang"))])
+    model.objects.bulk_create([ticket], ignore_conflicts=True)
+    execute_from_command_line(
+        ["manage.py", "sync_tickets", *(arg for arg in args if not arg.startswith(("--hang", "--slow")))]
+    )
 
 
 if __name__ == "__main__":

@@ -4,11 +4,13 @@ import io
 import json
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,7 @@ from django.core.management import CommandError, call_command
 from django.core.management.base import OutputWrapper
 
 from django_support_tickets.exceptions import AccessDenied, NotSent
+from django_support_tickets.management.commands.sync_tickets import ALREADY_RUNNING
 from django_support_tickets.management.progress import Progress
 from django_support_tickets.management.stopping import Stopping
 from django_support_tickets.management.watching import watch
@@ -24,6 +27,7 @@ from django_support_tickets.management.working import Order
 from django_support_tickets.models import Comment, ProviderState, epoch_now
 from django_support_tickets.records import CommentRecord, Status, TicketRecord
 from django_support_tickets.sync.lock import RunLock
+from tests.management.slow import PAGES
 from tests.sync.conftest import configure, desk, ticket
 
 __all__ = ["configure", "desk", "ticket"]
@@ -331,6 +335,27 @@ class TestProcess:
         _, err = process.communicate(timeout=10)
         assert time.monotonic() - started < 1.5
         assert process.returncode == 130 and "Traceback" not in err
+
+    @pytest.mark.fault(50)
+    def test_a_walk_that_was_killed_goes_on_where_it_was(self, start, tmp_path):
+        process = start("--pull-only", "--slow-list")
+        wait_for(process, "page 3")
+        process.kill()
+        process.wait()
+        with closing(sqlite3.connect(tmp_path / "db")) as database:
+            (cursor,) = database.execute("SELECT cursor FROM support_tickets_providerstate").fetchone()
+        assert cursor in ("1", "2", "3")
+
+        other = start("--pull-only", "--slow-list")
+        other.communicate(timeout=20)
+        assert other.returncode == ALREADY_RUNNING  # the lease of the dead one
+        with closing(sqlite3.connect(tmp_path / "db")) as database, database:
+            database.execute("UPDATE support_tickets_providerstate SET run_leased_until = 1")
+        said, err = start("--pull-only", "--slow-list").communicate(timeout=20)
+        assert [line for line in said.splitlines() if "page" in line] == [
+            f"page {n}" for n in range(int(cursor), PAGES)
+        ]
+        assert err == ""
 
     def test_a_reader_that_has_gone_is_no_error(self, site):
         reader, writer = os.pipe()

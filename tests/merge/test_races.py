@@ -2,16 +2,19 @@ from __future__ import annotations
 
 import random
 import threading
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from django.db import connection, connections
+from django.db import IntegrityError, connection, connections
 
-from django_support_tickets.merge import Fetched, MergeCounts, merge
-from django_support_tickets.models import Comment, Ticket, epoch_now
+from django_support_tickets.merge import Fetched, MergeCounts, import_tickets, merge
+from django_support_tickets.models import Comment, ProviderState, Ticket, epoch_now
 from django_support_tickets.records import CommentRecord, Status, TicketRecord
+from django_support_tickets.sync import AlreadyRunning
+from django_support_tickets.sync.lock import RunLock
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -93,3 +96,51 @@ def test_a_merge_and_a_hint_at_once_lose_no_hint(desk, ticket):
             lambda hint=hint: Ticket.objects.update(next_poll_at=hint), lambda fetched=fetched: merge("desk", [fetched])
         )
         assert Ticket.objects.get().next_poll_at == hint
+
+
+@pytest.mark.race
+@pytest.mark.fault(90, 91)
+def test_imports_of_the_same_tickets_at_once_make_each_once(desk):
+    for _ in range(6):
+        Ticket.objects.all().delete()
+        started = epoch_now("default")
+        jobs = []
+        for _ in range(3):
+            numbers = random.sample(range(25), 25)
+            fetched = [Fetched(state(number, 2, versioned=True), started) for number in numbers]
+            jobs.append(lambda fetched=fetched: import_tickets("desk", fetched))
+        results = at_once(*jobs)
+        assert all(isinstance(one, MergeCounts) for one in results), results
+        assert sum(one.imported for one in results) == Ticket.objects.count() == 25
+        assert Comment.objects.count() == 25 * 3
+
+
+@pytest.mark.race
+def test_an_import_and_the_push_that_stores_the_same_id_end_in_one_ticket(desk, ticket):
+    for number in range(10):
+        Ticket.objects.all().delete()
+        own = ticket(None, delivery="queued")
+        fetched = [Fetched(state(number, 1, versioned=True), epoch_now("default"))]
+
+        def store(own=own, number=number):
+            return Ticket.objects.filter(pk=own.pk).update(remote_id=f"R-{number}", delivery="delivered")
+
+        stored, imported = at_once(store, lambda fetched=fetched: import_tickets("desk", fetched))
+        # Whoever is second meets the unique key: push settles that by itself, an import counts it as known or failed.
+        assert stored == 1 or isinstance(stored, IntegrityError)
+        assert isinstance(imported, MergeCounts)
+        assert Ticket.objects.filter(remote_id=f"R-{number}").count() == 1
+
+
+@pytest.mark.race
+@pytest.mark.fault(95)
+def test_of_pulls_that_begin_at_once_one_goes_on(desk, ticket):
+    for _ in range(10):
+        ProviderState.objects.all().delete()
+
+        def hold():
+            with RunLock("desk", using="default"):
+                time.sleep(0.05)
+
+        results = at_once(*[hold] * 4)
+        assert [type(one) for one in results if one is not None] == [AlreadyRunning] * 3, results

@@ -533,9 +533,9 @@ class TestList:
         sandbox.ankra.add_ticket("Seen", status="resolved")
         page = provider.list_changed("", None)
         (row,) = page.records
-        assert (row.subject, row.status, page.total) == ("Seen", Status.RESOLVED, 1)
-        assert (row.description, row.comments, row.attachments, row.key) == (ABSENT,) * 4
-        assert row.updated_at
+        assert (row.status, row.remote_status, page.total) == (Status.RESOLVED, "resolved", 1)
+        assert (row.subject, row.description, row.comments, row.attachments, row.key) == (ABSENT,) * 5
+        assert row.created_at and row.updated_at
 
     def test_no_tickets_are_one_empty_page(self, provider: AnkraProvider) -> None:
         assert walked(provider) == []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -21,6 +22,8 @@ from tests.sync import scripted
 
 pytestmark = pytest.mark.django_db
 
+#: How many histories; the long profiles ask for more.
+HISTORIES = int(os.environ.get("PULL_HISTORIES", "200"))
 T0 = datetime(2026, 3, 1, tzinfo=UTC)
 STATUSES = [Status.PENDING, Status.OPEN, Status.WAITING, Status.RESOLVED, Status.CLOSED]
 
@@ -136,7 +139,7 @@ class World:
 
 
 @settings(
-    max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture], derandomize=True
+    max_examples=HISTORIES, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture], derandomize=True
 )
 @given(
     steps=st.lists(STEPS, max_size=11),

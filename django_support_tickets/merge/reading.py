@@ -1,0 +1,63 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from django.db import connections
+from django.db.models import Model
+
+Convert = Callable[[Any], Any]
+
+
+def read_rows(
+    model: type[Model], columns: Sequence[str], *, using: str, alias: str, remote_ids: Sequence[str]
+) -> list[tuple[Any, ...]]:
+    """Return `columns` of those tickets of an account that have one of these remote ids.
+
+    The same as `values_list()` at a third of its cost, which compiles each value and each column anew for each page.
+    """
+    if not remote_ids:
+        return []
+    connection = connections[using]
+    fields: list[Any] = [model._meta.pk if name == "pk" else model._meta.get_field(name) for name in columns]
+    provider, remote_id, *names = (
+        connection.ops.quote_name(field.column)
+        for field in (model._meta.get_field("provider"), model._meta.get_field("remote_id"), *fields)
+    )
+    table, (is_listed, values) = connection.ops.quote_name(model._meta.db_table), _listed(remote_ids, using)
+    sql = f"SELECT {', '.join(names)} FROM {table} WHERE {provider} = %s AND {remote_id} {is_listed}"  # noqa: S608
+    with connection.cursor() as cursor:
+        cursor.execute(sql, [alias, *values])
+        rows: list[tuple[Any, ...]] = list(cursor.fetchall())
+    conversions = [(place, convert) for place, field in enumerate(fields) if (convert := _conversion(field, using))]
+    return [_converted(row, conversions) for row in rows] if conversions else rows
+
+
+def _listed(texts: Sequence[str], using: str) -> tuple[str, Sequence[str]]:
+    """Return the condition that a column is one of these texts, and its parameters."""
+    if connections[using].vendor == "postgresql":  # whose driver takes longer for a hundred values than for their JSON
+        array = "ARRAY(SELECT json_array_elements_text(%s::json))"
+        return f"= ANY({array})", [json.dumps(list(texts), ensure_ascii=False)]
+    return f"IN ({', '.join(['%s'] * len(texts))})", texts
+
+
+def _conversion(field: Any, using: str) -> Convert | None:
+    """Return what makes a value of the database one of the field, None where it is one already."""
+    connection, column = connections[using], field.get_col(field.model._meta.db_table)
+    steps = [*connection.ops.get_db_converters(column), *column.get_db_converters(connection)]
+
+    def convert(value: Any) -> Any:
+        for step in steps:
+            value = step(value, column, connection)
+        return value
+
+    return convert if steps else None
+
+
+def _converted(row: Sequence[Any], conversions: Sequence[tuple[int, Convert]]) -> tuple[Any, ...]:
+    values = list(row)
+    for place, convert in conversions:
+        if values[place] is not None:
+            values[place] = convert(values[place])
+    return tuple(values)
