@@ -19,7 +19,7 @@ from pathlib import Path
 from benchmarks.page import write
 from benchmarks.report import HEAD, Line, parse
 
-NAMES = ("pull", "push", "webhooks", "attachments", "api", "admin", "startup")
+NAMES = ("pull", "push", "webhooks", "attachments", "api", "admin", "startup", "peers")
 HERE = Path(__file__).resolve().parent
 
 
