@@ -17,6 +17,11 @@ class WebhookRejected(Exception):
         self.status = status
 
 
+def _one_line(text: object) -> str:
+    # A provider of the project's own may pass on what its vendor says.
+    return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in str(text or ""))
+
+
 class ProviderError(Exception):
     """One call to a vendor did not end in a record.
 
@@ -40,14 +45,14 @@ class ProviderError(Exception):
         is_ours: bool = False,
     ) -> None:
         super().__init__(cause)
-        self.cause = cause
+        self.cause = _one_line(cause)
         self.alias = alias
         self.operation = operation
         self.key = key
         self.status = status
-        self.code = code
+        self.code = _one_line(code)
         self.reason = reason
-        self.request_id = request_id
+        self.request_id = _one_line(request_id)
         self.retry_after = retry_after
         self.is_ours = is_ours
 

@@ -29,7 +29,7 @@ from django_support_tickets.models import ProviderState, Ticket, epoch_now, mome
 from django_support_tickets.models.pauses import state_of
 from django_support_tickets.outbox.claims import repeated
 from django_support_tickets.providers import Provider, providers
-from django_support_tickets.records import WebhookEvent, clean_text
+from django_support_tickets.records import WebhookEvent, clean_text, one_line
 
 logger = logging.getLogger(__name__)
 
@@ -299,7 +299,7 @@ def _write_refusals(alias: str) -> None:
     if not count:
         return
     # A user's provider may have quoted the request.
-    printable = reason.encode("unicode_escape").decode()[:200]
+    printable = one_line(reason[:200])
     facts = {"event": "webhook.refused", "account": alias, "count": count}
     logger.warning("webhook refused: %s (%d in all)", printable, count, extra=facts)
     using = router.db_for_write(ProviderState)

@@ -14,6 +14,7 @@ from django.test import Client
 import django_support_tickets
 from django_support_tickets import signals
 from django_support_tickets.exceptions import NotSent, Refused
+from django_support_tickets.merge.arrivals import MergeCounts
 from django_support_tickets.models import Delivery, Ticket
 from django_support_tickets.outbox.push import push
 from django_support_tickets.providers import Provider
@@ -218,6 +219,20 @@ class TestRecords:
         (record,) = events(logged, "pull.done")
         assert (record.account, record.outcome, record.fetched) == ("desk", "done", 0)
         assert record.duration >= 0
+
+    @pytest.mark.fault(68)
+    def test_a_vendors_words_begin_no_line(self, desk: Any, logged: Any) -> None:
+        """A provider of a project's own may pass on whatever its vendor says."""
+        words = "no\r\nCRITICAL root: \x1b[31mall is lost\u2028\x00"
+        Desk.next_error = Refused(words, alias="desk", operation="create", code=words, request_id=words)
+        Ticket.objects.create(provider="desk", subject="S", description="D")
+        push("desk")
+        MergeCounts().fail(f"ticket {words}", "it could not be stored", account="desk")
+        messages = [record.getMessage() for record in logged.records if record.name.startswith("django_support")]
+        assert sum("all is lost" in message for message in messages) == 2
+        assert all(message.isprintable() for message in messages)
+        (refused,) = events(logged, "push.refused")
+        assert refused.request_id.isprintable()
 
     def test_every_answer_of_a_vendor(self, settings: Any, sandbox: Sandbox, logged: Any) -> None:
         backend = "django_support_tickets.providers.moov.MoovProvider"

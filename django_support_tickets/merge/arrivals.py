@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from django_support_tickets.models import moment_of
-from django_support_tickets.records import TicketRecord
+from django_support_tickets.records import TicketRecord, one_line
 
 logger = logging.getLogger(__name__)
 
@@ -72,5 +72,6 @@ class MergeCounts:
         """Count a failure; the first ones are named and logged."""
         self.failed += 1
         if len(self.failures) < NAMED:
-            self.failures.append(f"{name}: {cause}")
-            logger.warning("%s: %s", name, cause, extra={"event": "pull.item_failed", "account": account})
+            named = one_line(name)  # with the id that the vendor has given it
+            self.failures.append(f"{named}: {cause}")
+            logger.warning("%s: %s", named, cause, extra={"event": "pull.item_failed", "account": account})

@@ -14,7 +14,7 @@ from django_support_tickets.models import Submission, TicketEvent, epoch_now, mo
 from django_support_tickets.outbox.claims import Claim
 from django_support_tickets.outbox.flight import ticket_id_of
 from django_support_tickets.outbox.items import Item
-from django_support_tickets.records import clean_text
+from django_support_tickets.records import clean_text, one_line
 
 logger = logging.getLogger(__name__)
 Event = TicketEvent.Kind
@@ -61,7 +61,7 @@ def keep_fact(claim: Claim, item: Item, remote_id: str) -> None:
     """Keep a remote id that a worker without a lease has seen; a search or a person will use it."""
     if not remote_id or _is_known(claim, item, remote_id):
         return
-    logger.warning("late answer: remote id %s", remote_id, extra=log_facts(claim, item, "late_answer"))
+    logger.warning("late answer: remote id %s", one_line(remote_id), extra=log_facts(claim, item, "late_answer"))
     try:
         with transaction.atomic(using=claim.using):
             write_event(claim, Event.LATE_ANSWER, item, {"remote_id": remote_id})
