@@ -39,6 +39,8 @@ class Cell:
 
 # Everything that needs no browser; of what needs other servers, the queues, whose framework differs by Django.
 WITH_QUEUES = ("-m", "not browser and (not services or queues)")
+#: More generated histories than a short run has time for.
+LONGER = {"PULL_HISTORIES": "500"}
 CELLS = (
     Cell("3.11", "5.2", "sqlite", arguments=("-m", "")),
     Cell("3.11", "5.2", "postgresql", {"TEST_ATOMIC_REQUESTS": "1"}),
@@ -94,7 +96,7 @@ def run(cell: Cell) -> str:
     if not answers(cell.database):
         return f"no {cell.database} server answers"
     folder = environment(cell, python)
-    variables = {**os.environ, "TEST_DATABASE": cell.database, **cell.switches}
+    variables = {**LONGER, **os.environ, "TEST_DATABASE": cell.database, **cell.switches}
     command = [str(folder / "bin" / "python"), "-m", "pytest", "-q", *cell.arguments, *sys.argv[1:]]
     return "failed" if subprocess.run(command, cwd=ROOT, env=variables).returncode else "passed"
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
+from pathlib import Path
 
 import django
 from django.apps import apps
@@ -13,6 +15,7 @@ from django.utils import timezone
 from django_support_tickets.providers import Provider
 from django_support_tickets.records import Capabilities, Page, Status, TicketDraft, TicketRecord, TicketRef
 
+ROOT = Path(__file__).resolve().parents[2]
 PAGES = 6
 SECONDS_A_PAGE = 0.2
 
@@ -36,6 +39,20 @@ class SlowProvider(Provider):
         print(f"page {number}", flush=True)  # noqa: T201 -- the test waits for it
         time.sleep(SECONDS_A_PAGE)
         return Page(records=(), next_cursor=str(number + 1) if number + 1 < PAGES else None)
+
+
+def write_settings(folder: Path) -> dict[str, str]:
+    """Write the settings of a site with a database of its own; return the environment of its processes."""
+    (folder / "site_settings.py").write_text(
+        "from tests.settings import *\n"
+        f"DATABASES = {{'default': {{'ENGINE': 'django.db.backends.sqlite3', 'NAME': {str(folder / 'db')!r},"
+        " 'OPTIONS': {'transaction_mode': 'IMMEDIATE'}}}\n"
+        "SUPPORT_TICKETS_PROVIDERS = {'desk': {'BACKEND': 'tests.management.slow.SlowProvider'}}\n"
+        "INSTALLED_APPS = ['django.contrib.auth', 'django.contrib.contenttypes', 'django_support_tickets']\n"
+        "ROOT_URLCONF = __name__\n"
+        "urlpatterns = []\n"
+    )
+    return {**os.environ, "DJANGO_SETTINGS_MODULE": "site_settings", "PYTHONPATH": f"{folder}:{ROOT}"}
 
 
 def hang() -> None:

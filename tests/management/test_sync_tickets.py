@@ -27,12 +27,10 @@ from django_support_tickets.management.working import Order
 from django_support_tickets.models import Comment, ProviderState, epoch_now
 from django_support_tickets.records import CommentRecord, Status, TicketRecord
 from django_support_tickets.sync.lock import RunLock
-from tests.management.slow import PAGES
+from tests.management.slow import PAGES, write_settings
 from tests.sync.conftest import configure, desk, ticket
 
 __all__ = ["configure", "desk", "ticket"]
-
-ROOT = Path(__file__).resolve().parents[2]
 
 
 def record(remote_id: str = "R-1", **values: Any) -> TicketRecord:
@@ -266,17 +264,7 @@ class TestProgress:
 @pytest.fixture
 def site(tmp_path: Path) -> dict[str, str]:
     """The environment of a process with its own database and a vendor that answers slowly."""
-    (tmp_path / "site_settings.py").write_text(
-        "from tests.settings import *\n"
-        f"DATABASES = {{'default': {{'ENGINE': 'django.db.backends.sqlite3', 'NAME': {str(tmp_path / 'db')!r},"
-        " 'OPTIONS': {'transaction_mode': 'IMMEDIATE'}}}\n"
-        "SUPPORT_TICKETS_PROVIDERS = {'desk': {'BACKEND': 'tests.management.slow.SlowProvider'}}\n"
-        "NEEDED = {'django.contrib.auth', 'django.contrib.contenttypes', 'django_support_tickets', 'tests.people'}\n"
-        "INSTALLED_APPS = [app for app in INSTALLED_APPS if app in NEEDED]\n"
-        "ROOT_URLCONF = __name__\n"
-        "urlpatterns = []\n"
-    )
-    return {**os.environ, "DJANGO_SETTINGS_MODULE": "site_settings", "PYTHONPATH": f"{tmp_path}:{ROOT}"}
+    return write_settings(tmp_path)
 
 
 @pytest.fixture
