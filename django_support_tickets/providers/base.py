@@ -174,7 +174,8 @@ class Provider(ABC):
         """How long a request whose answer was lost may still take effect; twice the longest deadline by default."""
         if self._settle_seconds is not None:
             return self._settle_seconds
-        return 2 * self.deadline_of("create")
+        operations = ("create", "comment", "close", *(("upload",) if self.capabilities.attachments else ()))
+        return 2 * max(map(self.deadline_of, operations))
 
     def deadline_of(self, operation: str) -> float:
         """Return how many seconds a whole operation may take: create, comment, upload, close, get, list, find."""

@@ -9,9 +9,21 @@ from typing import Any
 import pytest
 
 from django_support_tickets.models import OutboxEntry, pauses
-from django_support_tickets.outbox import claims, crew, delivery, flight, items, push, searching, settling
+from django_support_tickets.outbox import (
+    claims,
+    crew,
+    delivery,
+    flight,
+    items,
+    leases,
+    push,
+    searching,
+    settling,
+    statements,
+)
 from django_support_tickets.outbox.claims import claim_next
 from django_support_tickets.providers import providers
+from django_support_tickets.records import Capabilities
 from django_support_tickets.webhooks import BODY_MAX
 from tests.outbox.paper import Desk
 from tests.simulator.passing import pass_time
@@ -58,6 +70,14 @@ class TestDefaults:
             assert providers[name].settle_seconds == 2 * providers[name].deadline_of("create")
         assert searching.SEARCHES == 2
 
+    @pytest.mark.fault(10)
+    def test_it_settles_for_two_of_the_longest_deadlines(self, desk: Desk, settings: Any) -> None:
+        """Also at a provider of a user's that sends files with a ticket, for which they have the longer deadline."""
+        del settings.SUPPORT_TICKETS_PROVIDERS["paper"]["OPTIONS"]["settle_seconds"]
+        assert providers["paper"].settle_seconds == 2 * providers["paper"].upload_deadline == 240.0
+        desk.capabilities = Capabilities(can_find=True)
+        assert providers["paper"].settle_seconds == 2 * providers["paper"].deadline == 60.0
+
     def test_trying_ends_after_72_hours_or_eight_errors_that_nobody_foresaw(self) -> None:
         assert delivery.GIVE_UP_SECONDS == 72 * 3600
         assert searching.SENDS == 8
@@ -85,7 +105,9 @@ class TestDefaults:
 class TestClocks:
     """Leases, marks and waits are judged by the database's clock; the clocks of the workers do not matter."""
 
-    @pytest.mark.parametrize("module", [claims, crew, delivery, flight, items, push, searching, settling, pauses])
+    @pytest.mark.parametrize(
+        "module", [claims, crew, delivery, flight, items, leases, push, searching, settling, statements, pauses]
+    )
     def test_no_clock_of_this_machine_is_asked(self, module: ModuleType) -> None:
         source = inspect.getsource(module)
         for asked in ("timezone.now", "datetime.now", "time.time(", "date.today", "localtime"):

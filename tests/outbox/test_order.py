@@ -10,8 +10,11 @@ import pytest
 from django_support_tickets.exceptions import AccessDenied, Ambiguous, Refused
 from django_support_tickets.management.backlog import parked
 from django_support_tickets.models import Attachment, Comment, Delivery, OutboxEntry, Ticket
+from django_support_tickets.outbox.claims import Claim
 from django_support_tickets.outbox.decisions import cancel
+from django_support_tickets.outbox.delivery import deliver
 from django_support_tickets.outbox.push import push, push_ticket
+from django_support_tickets.providers import providers
 from django_support_tickets.records import AttachmentRules, Capabilities
 from tests.outbox.paper import Desk
 from tests.simulator.passing import pass_time
@@ -208,6 +211,17 @@ class TestAccounts:
 
 
 class TestPushTicket:
+    @pytest.mark.fault(11)
+    def test_what_a_worker_has_claimed_is_not_sent_now_as_well(
+        self, desk: Desk, raised: Raise, claimed: Callable[..., Claim]
+    ) -> None:
+        ticket = raised()
+        claim = claimed()
+        assert (push_ticket(ticket.pk).delivered, push("paper").delivered) == (0, 0)
+        assert deliver(claim, providers["paper"]) == "delivered"
+        assert push_ticket(ticket.pk).delivered == 0
+        assert desk.calls == ["create"]
+
     def test_it_sends_what_is_due_of_one_ticket_only(self, desk: Desk, raised: Raise, said: Any) -> None:
         first, second = raised(), raised()
         said(second)

@@ -91,6 +91,22 @@ class TestOwnership:
         assert push("local").delivered == 0
 
     @pytest.mark.fault(16)
+    def test_a_stale_comment_or_file_undoes_nothing(
+        self, desk: Desk, raised: Callable[..., Ticket], said: Any, attached: Any
+    ) -> None:
+        ticket = raised()
+        comment, file = said(ticket), attached(ticket)
+        push("paper")
+        comment.created_by = file.created_by = None
+        for stale in (comment, file):
+            stale.save()
+            stored = type(stale).objects.get()
+            assert (stored.delivery, bool(stored.remote_id)) == (Delivery.DELIVERED, True)
+        desk.calls.clear()
+        push("paper")
+        assert desk.calls == []
+
+    @pytest.mark.fault(16)
     def test_submitted_text_is_frozen(self, raised: Callable[..., Ticket]) -> None:
         ticket = Ticket.objects.create(subject="Deposit missing")
         ticket.subject = "Something else"

@@ -24,8 +24,8 @@ from django_support_tickets.exceptions import Ambiguous, Busy, NotSent
 from django_support_tickets.models import Comment, Delivery, OutboxEntry, Ticket
 from django_support_tickets.outbox import decisions
 from django_support_tickets.outbox.claims import claim_next, mark
-from django_support_tickets.outbox.delivery import deliver
-from django_support_tickets.outbox.items import next_item, ticket_draft
+from django_support_tickets.outbox.delivery import _call, deliver
+from django_support_tickets.outbox.items import next_item
 from django_support_tickets.outbox.push import push
 from django_support_tickets.providers import providers
 from django_support_tickets.records import Capabilities, Status
@@ -103,12 +103,11 @@ class Push(RuleBasedStateMachine):
         provider = providers["paper"]
         for claim in claim_next("paper", 1, using="default"):
             item = next_item(claim.entry.ticket, provider.capabilities, using="default")
-            is_new = claim.entry.sent_at is None and item is not None and item.operation == "create"
-            if stage == "claimed" or item is None or not is_new:
+            if stage == "claimed" or item is None or claim.entry.sent_at is not None:
                 return
             if mark(claim, item, lease_seconds=60) and stage == "sent":
                 try:
-                    provider.create(ticket_draft(claim.entry.ticket, item.files, sent_at=None))
+                    _call(claim, item, provider)
                 except Exception:
                     return
 
