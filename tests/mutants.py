@@ -41,7 +41,9 @@ THEMES = {
         ("attachments/signatures", "attachments/names", "attachments/rules", "attachments/intake", "models/names"),
         ("tests/attachments",),
     ),
-    "claims": Theme(("outbox/claims", "outbox/facts", "outbox/flight", "outbox/account"), PUSH),
+    "claims": Theme(
+        ("outbox/claims", "outbox/leases", "outbox/statements", "outbox/facts", "outbox/flight", "outbox/account"), PUSH
+    ),
     "delivery": Theme(("outbox/delivery", "outbox/items", "outbox/push", "outbox/crew"), PUSH),
     "settling": Theme(("outbox/settling", "outbox/latecomers", "outbox/twins"), PUSH),
     "searching": Theme(("outbox/searching", "outbox/closing"), PUSH),
