@@ -4,12 +4,13 @@ VENV := .venv
 BIN := $(VENV)/bin
 SOURCES := $(wildcard django_support_tickets tests example_project docs benchmarks)
 
-.PHONY: help demo serve test test-all soak bench check docs mutants messages build packages clean
+.PHONY: help demo serve test coverage test-all soak bench check docs mutants messages build packages clean
 
 help:
 	@echo "make demo   the main job with four fake vendors on this machine; ends by itself"
 	@echo "make serve  the same, then the site on http://127.0.0.1:8000/"
 	@echo "make test   the test suite on SQLite"
+	@echo "make coverage   the same, and which lines and branches it has gone through"
 	@echo "make test-all  PostgreSQL, MariaDB, Redis, S3, the browser, every Python and Django"
 	@echo "make soak   the long profiles, or one: make soak ONLY=push"
 	@echo "make bench  all gates of speed and memory, or some: make bench ONLY=pull; FULL=1 for 1,000,000 rows"
@@ -40,6 +41,12 @@ serve: $(VENV)/demo
 
 test: $(VENV)/test
 	@$(BIN)/python -m pytest -q --numprocesses auto
+
+coverage: $(VENV)/test
+	@$(BIN)/coverage erase
+	@$(BIN)/coverage run -m pytest -q
+	@$(BIN)/coverage combine --quiet
+	@$(BIN)/coverage report --fail-under=95
 
 packages:
 	@tests/packages

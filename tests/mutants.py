@@ -30,7 +30,7 @@ class Theme:
     tests: tuple[str, ...]
 
 
-PUSH = ("tests/outbox", "tests/test_receivers.py")
+PUSH = ("tests/outbox", "tests/test_receivers.py", "tests/test_databases.py", "tests/test_logging.py")
 THEMES = {
     "signatures": Theme(("providers/signatures",), ("tests/providers/test_signatures.py", "tests/webhooks")),
     "webhooks": Theme(("webhooks",), ("tests/webhooks", "tests/test_databases.py", "tests/test_logging.py")),
@@ -39,7 +39,7 @@ THEMES = {
     ),
     "files": Theme(
         ("attachments/signatures", "attachments/names", "attachments/rules", "attachments/intake", "models/names"),
-        ("tests/attachments",),
+        ("tests/attachments", "tests/test_databases.py"),
     ),
     "claims": Theme(
         ("outbox/claims", "outbox/leases", "outbox/statements", "outbox/facts", "outbox/flight", "outbox/account"), PUSH
