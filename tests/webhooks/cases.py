@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import hmac
 import itertools
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
+from django.core.signals import request_finished, request_started
+from django.db import close_old_connections
 from django.http import HttpResponse
 from django.test import RequestFactory
 from django.utils import timezone
@@ -81,8 +84,26 @@ def deliver(alias: str, headers: Headers, body: bytes) -> HttpResponse:
     """Hand a POST to the view, without middleware, and let the answer leave."""
     request = _factory.post(address(alias), body, content_type="application/json", headers=dict(headers))
     answer = receive(request, alias)
-    answer.close()
+    leave(answer)
     return answer
+
+
+def leave(answer: HttpResponse) -> None:
+    """Do as a server that has sent the answer."""
+    with kept_connections():
+        answer.close()
+
+
+@contextlib.contextmanager
+def kept_connections() -> Iterator[None]:
+    """Keep a test's own database connection, as Django's test client does, over the end of a request."""
+    for signal in (request_started, request_finished):
+        signal.disconnect(close_old_connections)
+    try:
+        yield
+    finally:
+        for signal in (request_started, request_finished):
+            signal.connect(close_old_connections)
 
 
 def ripio_signed(body: bytes, *, secret: str = RIPIO_SECRET) -> tuple[dict[str, str], bytes]:

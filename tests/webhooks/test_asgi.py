@@ -48,7 +48,8 @@ def served(chunks: Iterator[bytes] | list[bytes], headers: Headers = SIGNED, *, 
         sent.append(message.get("status", message.get("body")))
 
     receive.is_over = False  # type: ignore[attr-defined]
-    async_to_sync(ASGIHandler())(scope, receive, send)
+    with cases.kept_connections():
+        async_to_sync(ASGIHandler())(scope, receive, send)
     return sent
 
 

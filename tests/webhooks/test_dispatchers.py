@@ -100,7 +100,7 @@ def test_the_news_arrives(dispatcher: str, registered: Ticket, sandbox: Sandbox)
     answer = decided(sandbox.ripio.sign(sandbox.ripio.event(str(registered.remote_id))))
     assert (answer.status_code, len(sandbox.ripio.ledger)) == (200, calls)
     assert cases.is_due(registered)
-    answer.close()
+    cases.leave(answer)
     assert len(sandbox.ripio.ledger) == calls + (dispatcher in WORK_AT_ONCE)
     if dispatcher not in WORK_AT_ONCE:
         pull("ripio")
@@ -111,7 +111,7 @@ def test_the_news_arrives(dispatcher: str, registered: Ticket, sandbox: Sandbox)
 def test_what_is_no_news_calls_nobody(dispatcher: str, registered: Ticket, sandbox: Sandbox) -> None:
     calls, vendor = len(sandbox.ripio.ledger), sandbox.ripio
     genuine = vendor.sign(vendor.event(str(registered.remote_id)))
-    decided(genuine).close()
+    cases.leave(decided(genuine))
     pull("ripio")
     calls = len(vendor.ledger)
     others = [
@@ -125,7 +125,7 @@ def test_what_is_no_news_calls_nobody(dispatcher: str, registered: Ticket, sandb
     ]
     for webhook, status in others:
         answer = decided(webhook)
-        answer.close()
+        cases.leave(answer)
         assert answer.status_code == status
     assert len(vendor.ledger) == calls
     assert WebhookDelivery.objects.count() == 3
