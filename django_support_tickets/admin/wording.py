@@ -20,6 +20,7 @@ LOST = gettext_lazy("The connection broke before the vendor's answer was complet
 UNREADABLE = gettext_lazy("The vendor's answer says nothing that can be relied on: it may have arrived or not.")
 DENIED = gettext_lazy("The vendor does not accept this account: whoever runs this site must look at its credentials.")
 REFUSED = gettext_lazy("The vendor has refused it.")
+BROKEN = gettext_lazy("The connection to this vendor has a fault of its own: tell whoever runs this site.")
 
 # How a cause begins -> what it means to an agent.
 MEANINGS: dict[str, Any] = {
@@ -33,6 +34,18 @@ MEANINGS: dict[str, Any] = {
     "the answer proves nothing": UNREADABLE,
     "the answer is not": UNREADABLE,
     "the answer is larger": UNREADABLE,
+    "the answer is JSON": UNREADABLE,
+    "the answer has no usable id": UNREADABLE,
+    "the list is not understood": UNREADABLE,
+    "another ticket came back": UNREADABLE,
+    "the provider raised": BROKEN,
+    "the provider has returned no record": BROKEN,
+    "the remote id cannot be used": BROKEN,
+    "a step before it failed": gettext_lazy("A step before it failed, so nothing was sent."),
+    "another thread did not get the access token": UNREACHED,
+    "the vendor has no call to fetch files": gettext_lazy("The vendor has no way to hand files out."),
+    "the file is of no type": gettext_lazy("The vendor does not take files of this kind."),
+    "smartCheck needs": gettext_lazy("Tickets of the category smartCheck need the options api and subject."),
     "the vendor redirects": UNREADABLE,
     "the credentials are refused": DENIED,
     "the vendor refuses this account": DENIED,
@@ -44,7 +57,27 @@ MEANINGS: dict[str, Any] = {
         "This site's own secrets could not be read, so nothing was sent: tell whoever runs it."
     ),
 }
-GIVEN_UP = "Given up after 72 hours: "
+# What may stand before the cause, as push writes it. A quarantine's reason is the scanner's, and stays as it is.
+PREFIXES: dict[str, Any] = {
+    r"Given up after 72 hours: ": gettext_lazy("It was tried for 72 hours without success."),
+    r"It was tried (?P<count>\d+) times without an outcome\.": gettext_lazy(
+        "It was tried %(count)s times without an outcome."
+    ),
+    r"It was tried (?P<count>\d+) times and never arrived\.": gettext_lazy(
+        "It was tried %(count)s times and never arrived."
+    ),
+    r"It could not be handled: (?P<kind>\w+)\.": gettext_lazy("It could not be handled (%(kind)s)."),
+    r"The answer was lost, and this vendor cannot be searched\.": gettext_lazy(
+        "The answer was lost, and this vendor cannot be searched."
+    ),
+    r"The answer was lost, and the vendor could not be searched completely\.": gettext_lazy(
+        "The answer was lost, and the vendor could not be searched completely."
+    ),
+    r"The answer was lost, and the vendor could not be searched: ": gettext_lazy(
+        "The answer was lost, and the vendor could not be searched."
+    ),
+    r"Quarantined: (?P<reason>.*)": gettext_lazy("The file is quarantined: %(reason)s"),
+}
 # "cause: words [code] (request id)", as push writes it, and "cause (status 401, code 1)", as pull does.
 DESCRIPTION = re.compile(
     r"(?P<cause>.*?)(?:: (?P<words>.*?))?(?: \[(?P<code>[^\[\]]*)\])?(?: \((?P<facts>[^()]*)\))?", re.DOTALL
@@ -69,9 +102,9 @@ def explain(error: str) -> Explanation | None:
     text = error.strip()
     if not text:
         return None
-    prefix = ""
-    if text.startswith(GIVEN_UP):
-        prefix, text = _("It was tried for 72 hours without success.") + " ", text.removeprefix(GIVEN_UP)
+    prefix, text = _split(text)
+    if not text:
+        return Explanation(prefix.strip())
     # What a pull writes begins with the account and the operation.
     for cause in (text, text.partition(": ")[2]):
         meaning = next((str(meaning) for start, meaning in MEANINGS.items() if cause.startswith(start)), "")
@@ -81,6 +114,14 @@ def explain(error: str) -> Explanation | None:
             reference = ", ".join(filter(None, (code, parts["facts"])))
             return Explanation(prefix + meaning, parts["words"] or "", reference)
     return Explanation(prefix + text[:1].upper() + text[1:])
+
+
+def _split(text: str) -> tuple[str, str]:
+    """Return what stands before the cause, in words for an agent with a blank behind, and the cause itself."""
+    for start, meaning in PREFIXES.items():
+        if match := re.match(start, text, re.DOTALL):
+            return f"{str(meaning) % match.groupdict()} ", text[match.end() :].strip()
+    return "", text
 
 
 def when(moment: datetime) -> str:

@@ -1,16 +1,23 @@
 from __future__ import annotations
 
+import ast
+import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
 from django.utils import timezone
 
+import django_support_tickets
 from django_support_tickets.admin.limits import file_rules, megabytes
-from django_support_tickets.admin.wording import explain, when
+from django_support_tickets.admin.wording import MEANINGS, PREFIXES, explain, when
 from django_support_tickets.records import AttachmentRules
+
+PACKAGE = Path(django_support_tickets.__file__).parent
 
 
 @pytest.mark.parametrize(
@@ -21,6 +28,13 @@ from django_support_tickets.records import AttachmentRules
         ("the answer was lost or cut", "The connection broke", "", ""),
         ("the answer is not understood: it has no id", "The vendor's answer says nothing", "it has no id", ""),
         ("Given up after 72 hours: no connection could be made", "It was tried for 72 hours", "", ""),
+        ("It was tried 8 times without an outcome. the answer was lost or cut",
+         "It was tried 8 times without an outcome. The connection broke", "", ""),
+        ("It was tried 3 times and never arrived.", "It was tried 3 times and never arrived.", "", ""),
+        ("It could not be handled: KeyError.", "It could not be handled (KeyError).", "", ""),
+        ("The answer was lost, and this vendor cannot be searched. the answer proves nothing [500]", "The answer was "
+         "lost, and this vendor cannot be searched. The vendor's answer says nothing", "", "code 500"),
+        ("Quarantined: It holds a virus.", "The file is quarantined: It holds a virus.", "", ""),
         ("ripio get: the vendor refuses this account (status 401)", "The vendor does not accept", "", "status 401"),
         ("ProgrammingError", "ProgrammingError", "", ""),
         ("given up: [odd] (request", "Given up: [odd] (request", "", ""),
@@ -32,6 +46,33 @@ def test_errors_are_explained(error: str, meaning: str, words: str, reference: s
     assert found.meaning.startswith(meaning)
     assert (found.words, found.reference) == (words, reference)
     assert (words in str(found)) if words else (str(found) == found.meaning)
+
+
+def causes() -> Iterator[tuple[str, str]]:
+    """Yield every cause that the package gives an error, up to what is filled in, with its place."""
+    kinds = {"NotSent", "Busy", "Refused", "RemoteNotFound", "AccessDenied", "Ambiguous"}
+    for path in (path for path in PACKAGE.rglob("*.py") if "testing" not in path.parts):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in kinds and node.args:
+                cause = node.args[0].values[0] if isinstance(node.args[0], ast.JoinedStr) else node.args[0]
+                if isinstance(cause, ast.Constant):
+                    yield f"{path.relative_to(PACKAGE)}:{node.lineno}", str(cause.value)
+
+
+def test_every_cause_is_explained() -> None:
+    assert len(list(causes())) > 20
+    for place, cause in causes():
+        assert any(cause.startswith(start) for start in MEANINGS), f"{place}: {cause}"
+
+
+def test_every_reason_of_push_is_explained() -> None:
+    source = "".join((PACKAGE / "outbox" / name).read_text() for name in ("delivery.py", "searching.py"))
+    reasons = re.findall(r'"((?:It|The|Given) [^"]{12,})"', source)
+    assert len(reasons) >= 7
+    for reason in reasons:
+        text = re.sub(r"\{[^}]*attempts\}", "3", reason)
+        text = re.sub(r"\{kind\}", "KeyError", text)
+        assert any(re.match(start, text) for start in PREFIXES), reason
 
 
 def test_no_error_needs_no_words() -> None:
