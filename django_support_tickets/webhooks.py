@@ -191,9 +191,8 @@ UPDATE = """UPDATE support_tickets_ticket SET next_poll_at = {due}
 # Due now, or as soon as the last fetch is SHORTEST_INTERVAL old. The answer to the ticket's own create was no fetch.
 IS_FETCHED = "(delivered_at IS NULL OR synced_at >= delivered_at)"
 DUE = f"CASE WHEN synced_at > %s AND {IS_FETCHED} THEN %s ELSE %s END"
-DUE_POSTGRESQL = (
-    f"GREATEST(date_trunc('milliseconds', clock_timestamp()), CASE WHEN {IS_FETCHED} THEN synced_at + %s END)"
-)
+NOW_POSTGRESQL = "date_trunc('milliseconds', clock_timestamp())"
+DUE_POSTGRESQL = f"GREATEST({NOW_POSTGRESQL}, CASE WHEN {IS_FETCHED} THEN LEAST(synced_at, {NOW_POSTGRESQL}) + %s END)"
 AT_ONCE = f"""WITH delivery AS (INSERT INTO {INSERT} ON CONFLICT DO NOTHING RETURNING 1),
     hint AS ({UPDATE.format(due=DUE_POSTGRESQL)} AND EXISTS (SELECT 1 FROM delivery) RETURNING 1)
     SELECT EXISTS (SELECT 1 FROM delivery), EXISTS (SELECT 1 FROM hint)"""  # noqa: S608

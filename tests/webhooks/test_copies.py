@@ -222,6 +222,15 @@ class TestValidFlood:
         deliver("ripio", *ripio_signed(ripio_event()))
         assert is_due(ticket)
 
+    @pytest.mark.fault(92)
+    def test_a_clock_that_has_jumped_back_lets_no_news_sleep(self) -> None:
+        """The last fetch lies in the future then."""
+        ticket = cases.ticket("ripio", RIPIO_ID, synced_at=timezone.now() + timedelta(hours=1), next_poll_at=None)
+        deliver("ripio", RIPIO_HEADERS, RIPIO_BODY)
+        ticket.refresh_from_db()
+        assert ticket.next_poll_at is not None
+        assert ticket.next_poll_at <= timezone.now() + SHORTEST_INTERVAL
+
     @pytest.mark.fault(54, 67)
     def test_what_was_pruned_is_another_hint_at_most(self) -> None:
         ticket = cases.ticket("ripio", RIPIO_ID)
