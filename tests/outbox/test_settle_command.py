@@ -5,6 +5,7 @@ import uuid
 from typing import Any
 
 import pytest
+from django.contrib.auth import get_user_model
 from django.core.management import CommandError, call_command
 
 from django_support_tickets.exceptions import Ambiguous, Refused
@@ -32,6 +33,20 @@ def settle(*arguments: Any) -> str:
     out = io.StringIO()
     call_command("support_tickets_settle", *map(str, arguments), stdout=out)
     return out.getvalue()
+
+
+def test_the_timeline_names_who_has_decided(ticket: Ticket) -> None:
+    ana = get_user_model().objects.create_user("ana")
+    settle(ticket.key, "--exists", "R7", "--by", "ana")
+    event = ticket.events.get(kind=TicketEvent.Kind.SETTLED)
+    assert (event.actor, event.source) == (ana, "command")
+
+
+def test_a_user_that_is_not_there_is_named_and_nothing_settled(ticket: Ticket) -> None:
+    with pytest.raises(CommandError, match="--by nobody: There is no such user"):
+        settle(ticket.key, "--send-again", "--by", "nobody")
+    ticket.refresh_from_db()
+    assert ticket.delivery == Delivery.UNCERTAIN
 
 
 def test_it_exists(ticket: Ticket) -> None:

@@ -4,11 +4,13 @@ import uuid
 from argparse import ArgumentParser
 from typing import Any
 
+from django.contrib.auth.models import AbstractBaseUser
 from django.core.exceptions import ValidationError
 from django.core.management.base import BaseCommand, CommandError
 from django.db import DEFAULT_DB_ALIAS
 from django.db.models import Q
 
+from django_support_tickets.management.erasure import find_user
 from django_support_tickets.models import Attachment, Comment, Delivery, Submission, Ticket, TicketEvent
 from django_support_tickets.outbox.decisions import known_remote_id, settle
 
@@ -23,6 +25,7 @@ class Command(BaseCommand):
         answer = parser.add_mutually_exclusive_group()
         answer.add_argument("--exists", metavar="REMOTE_ID", help="The vendor has it, under this id.")
         answer.add_argument("--send-again", action="store_true", help="The vendor has not got it: send it again.")
+        parser.add_argument("--by", metavar="USER", help="Name or key of the user who has decided, for the timeline.")
         parser.add_argument("--database", default=DEFAULT_DB_ALIAS, help="Database alias (default: default).")
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -36,8 +39,9 @@ class Command(BaseCommand):
         if exists is None and not send_again:
             raise CommandError("Say --exists REMOTE_ID or --send-again.")
         item = self.find(key, using)
+        actor = self.find_actor(options["by"], using)
         try:
-            settle(item, exists=exists, send_again=send_again, source=TicketEvent.Source.COMMAND)
+            settle(item, exists=exists, send_again=send_again, actor=actor, source=TicketEvent.Source.COMMAND)
         except ValidationError as error:
             raise CommandError(" ".join(error.messages)) from None
         self.stdout.write(f"{key}: {'will be sent again' if send_again else f'exists as {exists}'}")
@@ -49,6 +53,13 @@ class Command(BaseCommand):
             if item is not None:
                 return item
         raise CommandError(f"No ticket, comment or file has the key {key}.")
+
+    def find_actor(self, name: str | None, using: str) -> AbstractBaseUser | None:
+        """Return the user of this name, None if none was given."""
+        try:
+            return None if name is None else find_user(name, using=using)
+        except LookupError as error:
+            raise CommandError(f"--by {name}: {error}") from None
 
     def list_uncertain(self, using: str) -> None:
         """Print a line for each: key, account, what it is, and the remote id that a late answer has named."""
