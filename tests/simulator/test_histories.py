@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 
 import pytest
 
@@ -8,19 +10,33 @@ from tests.simulator.checker import Verdict
 from tests.simulator.desks import DESKS
 from tests.simulator.running import explain, live_through
 
-#: Histories of all vendors together; more in the long profiles.
+#: Histories of each vendor, and how many of them one test lives through.
 RUNS = int(os.environ.get("SIMULATOR_RUNS", "60"))
+STEP = 20
+#: Of each vendor in the long suite; 10,000, or as many as there is time for, in the long profile.
+MANY = 300
 #: Replays one history.
 SEED = os.environ.get("SIMULATOR_SEED")
 
+pytestmark = pytest.mark.fault(2, 3, 5, 6, 8, 10, 12, 14, 15, 20)
 
-@pytest.mark.fault(2, 3, 5, 6, 8, 10, 12, 14, 15, 20)
+
 @pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("first", [int(SEED)] if SEED else range(1, RUNS + 1, STEP))
 @pytest.mark.parametrize("name", DESKS)
-def test_nothing_is_lost_and_nothing_doubled(name: str) -> None:
-    seeds = [int(SEED)] if SEED else range(1, RUNS // len(DESKS) + 1)
+def test_nothing_is_lost_and_nothing_doubled(name: str, first: int) -> None:
+    last = first if SEED else min(first + STEP - 1, RUNS)
     total = Verdict()
-    for seed in seeds:
+    for seed in range(first, last + 1):
         simulation, verdict = live_through(DESKS[name], seed)
         assert not verdict.lost and not verdict.doubled, "\n".join(explain(simulation, verdict))
         total += verdict
+
+
+@pytest.mark.services
+def test_in_many_histories_neither() -> None:
+    runs = MANY * len(DESKS)
+    command = [sys.executable, "-m", "tests.simulator", "--runs", str(runs), "--seed", str(RUNS + 1)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert [line.split()[-2:] for line in done.stdout.splitlines()] == [["runs", str(MANY)]] * len(DESKS)
