@@ -65,6 +65,8 @@ def _state(health: Health) -> tuple[str, str]:
         return "uncertain", _("Paused")
     if health.uncertain:
         return "uncertain", _("Needs a person")
+    if health.run_outcome == SyncRun.Outcome.FAILED:
+        return "refused", _("Last run failed")
     return "delivered", _("Working")
 
 

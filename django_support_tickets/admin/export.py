@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -13,8 +14,8 @@ from django.utils import timezone
 from django_support_tickets.models import Ticket
 
 CHUNK = 2000
-#: A spreadsheet takes what begins so for a formula.
-FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
+#: A spreadsheet takes what begins so for a formula: a cell, or what follows a sign that it may take for the end of one.
+FORMULA = re.compile(r"(^|[;\t\r\n])(?=\s*[=+\-@\uff1d\uff0b\uff0d\uff20])|^(?=[\t\r\n])")
 COLUMNS = (
     *("key", "provider", "remote_id", "reference", "delivery", "status", "remote_status", "subject", "requester"),
     *("customer_id", "contact_name", "contact_email", "category", "priority", "created_at", "submitted_at"),
@@ -45,7 +46,7 @@ def csv_response(tickets: QuerySet[Ticket]) -> StreamingHttpResponse:
 
 def csv_lines(tickets: QuerySet[Ticket]) -> Iterator[str]:
     """Yield the lines of the file; the first begins with the mark by which spreadsheets know UTF-8."""
-    writer = csv.writer(Echo())
+    writer = csv.writer(Echo(), quoting=csv.QUOTE_ALL)
     yield "\ufeff" + writer.writerow(COLUMNS)
     rows = tickets.defer(None).select_related(None).prefetch_related(None).values_list(*COLUMNS)
     for row in rows.iterator(chunk_size=CHUNK):
@@ -57,4 +58,4 @@ def cell(value: Any) -> str:
     if value is None:
         return ""
     text = value.isoformat() if hasattr(value, "isoformat") else str(value)
-    return f"'{text}" if text.startswith(FORMULA) else text
+    return FORMULA.sub(r"\1'", text)

@@ -105,12 +105,16 @@ class TestPage:
         ProviderState.objects.create(provider="ankra", webhooks_refused=7, paused_until=5)
         SyncRun.objects.create(provider="ankra", started_at=now - timedelta(hours=2), outcome="failed", error="halted")
         SyncRun.objects.create(provider="ankra", started_at=now - timedelta(hours=3))
+        ProviderState.objects.create(provider="local")
+        SyncRun.objects.create(provider="local", started_at=now, outcome="done")
         page = text_of(client.get(url("dashboard"))).replace("\xa0", " ")
         assert "ripio is paused until" in page
         assert "The vendor could not be reached" in page
         assert ">Not configured</span>" in page
         assert ">Needs a person</span>" in page
         assert "2 hours ago</time>, Failed: halted" in page
+        assert page.count(">Last run failed</span>") == 1
+        assert page.count(">Working</span>") == 1
         assert ">7</td>" in page
         assert f"{url('changelist')}?account=moov&amp;attention=person" in page
 

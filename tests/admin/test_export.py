@@ -48,6 +48,23 @@ def test_nothing_is_a_formula(client: Client, make_ticket: Make, start: str) -> 
     assert {row["subject"], row["contact_name"], row["reference"], row["category"]} == {f"'{evil}"}
 
 
+@pytest.mark.fault(49)
+@pytest.mark.parametrize(
+    ("text", "harmless"),
+    [
+        # Many spreadsheets end a cell at a semicolon, whatever stands around it.
+        ("Hi;=HYPERLINK(1);", "Hi;'=HYPERLINK(1);"),
+        ('Hi";\t+1', "Hi\";'\t'+1"),
+        ("  =1", "'  =1"),
+        ("a\n-1", "a\n'-1"),
+        ("\tx", "'\tx"),
+        ("1-2=3; 4, -5", "1-2=3; 4, -5"),
+    ],
+)
+def test_no_part_of_a_cell_is_a_formula(text: str, harmless: str) -> None:
+    assert cell(text) == harmless
+
+
 def test_a_cell_is_text() -> None:
     assert cell(None) == ""
     assert cell(-1) == "'-1"

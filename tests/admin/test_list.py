@@ -168,6 +168,18 @@ class TestCost:
         assert estimated_rows(rows) >= 0
         assert SQLITE_MAX > 10_000
 
+    def test_a_large_table_is_not_counted(self, make_ticket: Make) -> None:
+        if connection.vendor != "postgresql":
+            pytest.skip("only PostgreSQL's statistics can be written to")
+        make_ticket(subject="one")
+        rows = Ticket.objects.order_by("pk")
+        with connection.cursor() as cursor:
+            cursor.execute("UPDATE pg_class SET reltuples = 1e6 WHERE relname = %s", [Ticket._meta.db_table])
+        with CaptureQueriesContext(connection) as queries:
+            assert EstimatingPaginator(rows, 10).count == 1_000_000
+        assert len(queries) == 1
+        assert EstimatingPaginator(rows.filter(subject="one"), 10).count == 1
+
 
 @pytest.mark.parametrize("query", [{"o": "1"}, {"p": "99"}, {"subject__contains": "x"}, {"q": "\0"}])
 def test_odd_queries_do_no_harm(client: Client, make_ticket: Make, query: dict[str, str]) -> None:

@@ -234,6 +234,10 @@ class TestReplying:
         assert comment.attachments.get().name == "a.png"
         assert "The reply was submitted. The next sync_tickets run will send it." in said(answer)
 
+    def test_the_words_come_before_the_files(self, client: Client, make_ticket: Make) -> None:
+        page = page_of(client, make_ticket())
+        assert page.index('name="body"') < page.index('name="uploads"')
+
     def test_a_second_click_says_nothing_twice(self, client: Client, make_ticket: Make) -> None:
         ticket, key = make_ticket(), str(uuid.uuid4())
         reply(client, ticket, body="Any news?", key=key)

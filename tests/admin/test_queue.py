@@ -41,6 +41,7 @@ def test_the_outbox_says_what_is_on_its_way(
         assert f">{label}</span>" in page
         assert "The connection broke" in page
         assert url("change", ticket.pk) in page
+        assert f">{str(ticket.key)[:8]}</a>" in page
 
 
 def test_webhooks_states_and_runs_can_be_read(client: Client) -> None:
@@ -54,6 +55,7 @@ def test_webhooks_states_and_runs_can_be_read(client: Client) -> None:
         assert text in listed(client, str(row._meta.model_name))
         assert text in shown(client, row)
         assert "_save" not in shown(client, row)
+        assert "+00:00" not in shown(client, row)  # times are as people write them
 
 
 def test_queries_do_not_grow_with_the_outbox(client: Client, make_ticket: Make) -> None:
