@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from django.contrib.auth import get_user_model
+from django.contrib.auth.models import AnonymousUser
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.urls import get_resolver
 from rest_framework.decorators import action
@@ -16,6 +17,7 @@ from rest_framework.response import Response
 from rest_framework.test import APIClient, APIRequestFactory, force_authenticate
 
 from django_support_tickets.api.permissions import IsActive, MayAct
+from django_support_tickets.api.scope import tickets_for
 from django_support_tickets.api.views import TicketViewSet
 from django_support_tickets.models import Attachment, Comment, OutboxEntry, Ticket, TicketEvent
 from tests.api.conftest import ALL_PERMISSIONS, client_of, staff
@@ -289,6 +291,9 @@ class TestScope:
         customer.is_active = False
         assert client_of(customer).get("/api/tickets/").status_code == 403
         assert APIClient().get("/api/tickets/").status_code == 403
+        ticket_of(customer, DELIVERED)
+        for nobody in (customer, AnonymousUser(), None):  # also where a site has replaced the permissions
+            assert not tickets_for(nobody).exists()
 
 
 def everybodys(user: User) -> Any:

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from django_support_tickets.api.schema import components, operations, words
+from django_support_tickets.api.schema import components, examples, operations, words
 
-__all__ = ["components", "operations", "words"]
+__all__ = ["components", "examples", "operations", "words"]

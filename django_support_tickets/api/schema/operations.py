@@ -6,21 +6,31 @@ from typing import Any
 
 from drf_spectacular.extensions import OpenApiViewExtension
 from drf_spectacular.types import OpenApiTypes
-from drf_spectacular.utils import OpenApiExample, extend_schema, extend_schema_view
+from drf_spectacular.utils import extend_schema, extend_schema_view
 
 from django_support_tickets.api.schema.components import CommentAsJson, TicketAsJson, TicketChanges
-from django_support_tickets.api.schema.words import (
+from django_support_tickets.api.schema.examples import (
+    ACCOUNT,
+    AGAIN,
+    ANSWER,
+    ASK,
+    CHANGE,
     DRAFT,
+    EDIT,
+    EXISTS,
+    RAISE,
+    RECEIPT,
+    REFUSED,
+    SHOWN,
+)
+from django_support_tickets.api.schema.words import (
     ELSEWHERE,
     IDEMPOTENCY,
     KNOWN_TAG,
     LOCATION,
     ORDERING,
     OWN_KEY,
-    RAISE,
     READ,
-    REFUSED,
-    SHOWN,
     TAG,
     TICKET,
     UNCHANGED,
@@ -55,6 +65,7 @@ class TicketViews(OpenApiViewExtension):  # type: ignore[misc]
                 description="Return the tickets that the user may know of, newest first.",
                 parameters=[KNOWN_TAG, TAG, ORDERING],
                 responses=answers(*READ, 400, s200=one(many=True), s304=UNCHANGED),
+                examples=[SHOWN],
             ),
             "retrieve": extend_schema(
                 description="Return a ticket.",
@@ -72,6 +83,7 @@ class TicketViews(OpenApiViewExtension):  # type: ignore[misc]
                 parameters=[OWN_KEY],
                 request={"application/json": TicketChanges(partial=True)},
                 responses=answers(*WRITTEN, 409, s200=one),
+                examples=[EDIT, SHOWN],
             ),
             "destroy": extend_schema(parameters=[OWN_KEY], responses=answers(*READ, 409, s204=None)),
             "submit": extend_schema(
@@ -83,10 +95,7 @@ class TicketViews(OpenApiViewExtension):  # type: ignore[misc]
                 parameters=[OWN_KEY],
                 request={"application/json": SettlementSerializer},
                 responses=answers(*WRITTEN, 409, s200=one),
-                examples=[
-                    OpenApiExample("It exists", request_only=True, value={"exists": "77"}),
-                    OpenApiExample("It does not", request_only=True, value={"send_again": True}),
-                ],
+                examples=[EXISTS, AGAIN, SHOWN],
             ),
         }
         return extend_schema_view(**operations)(_copied(self.target_class))
@@ -102,13 +111,15 @@ class CommentViews(OpenApiViewExtension):  # type: ignore[misc]
         one = AgentCommentSerializer
         operations = {
             "list": extend_schema(
-                parameters=[TICKET, KNOWN_TAG, TAG], responses=answers(*READ, s200=one(many=True), s304=UNCHANGED)
+                parameters=[TICKET, KNOWN_TAG, TAG],
+                responses=answers(*READ, s200=one(many=True), s304=UNCHANGED),
+                examples=[ANSWER],
             ),
             "create": extend_schema(
                 parameters=[TICKET],
                 request=COMMENT_BODY,
                 responses=answers(*WRITTEN, 429, 503, s201=one),
-                examples=[OpenApiExample("Ask", request_only=True, value={"body": "Any news?"})],
+                examples=[ASK, ANSWER],
             ),
         }
         return extend_schema_view(**operations)(_copied(self.target_class))
@@ -125,12 +136,15 @@ class AttachmentViews(OpenApiViewExtension):  # type: ignore[misc]
         content = {(200, "*/*"): OpenApiTypes.BINARY, 302: ELSEWHERE}
         operations = {
             "list": extend_schema(
-                parameters=[TICKET, KNOWN_TAG, TAG], responses=answers(*READ, s200=one(many=True), s304=UNCHANGED)
+                parameters=[TICKET, KNOWN_TAG, TAG],
+                responses=answers(*READ, s200=one(many=True), s304=UNCHANGED),
+                examples=[RECEIPT],
             ),
             "create": extend_schema(
                 parameters=[TICKET],
                 request={"multipart/form-data": one},
                 responses=answers(*WRITTEN, 429, 503, s201=one),
+                examples=[RECEIPT],
             ),
             "content": extend_schema(
                 parameters=[TICKET, OWN_KEY],
@@ -150,6 +164,7 @@ class EventViews(OpenApiViewExtension):  # type: ignore[misc]
         listed = extend_schema(
             parameters=[TICKET, KNOWN_TAG, TAG],
             responses=answers(*READ, s200=AgentEventSerializer(many=True), s304=UNCHANGED),
+            examples=[CHANGE],
         )
         return extend_schema_view(list=listed)(_copied(self.target_class))
 
@@ -164,6 +179,7 @@ class AccountViews(OpenApiViewExtension):  # type: ignore[misc]
         listed = extend_schema(
             parameters=[KNOWN_TAG, TAG],
             responses=answers(401, 403, 406, s200=AccountSerializer(many=True), s304=UNCHANGED),
+            examples=[ACCOUNT],
         )
         return extend_schema_view(list=listed)(_copied(self.target_class))
 

@@ -1,15 +1,13 @@
-"""Parameters, answers and examples of the OpenAPI description."""
+"""Parameters and answers of the OpenAPI description."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from drf_spectacular.types import OpenApiTypes
-from drf_spectacular.utils import OpenApiExample, OpenApiParameter, OpenApiResponse
+from drf_spectacular.utils import OpenApiParameter, OpenApiResponse
 from rest_framework import serializers
 
-KEY = "0b5c3a0e-4b7e-4a56-9a3e-6f4a3d2c1b0a"
-MOMENT = "2026-03-01T12:00:00Z"
 FIELDS = {
     "type": "object",
     "additionalProperties": {},
@@ -22,58 +20,6 @@ class Problem(serializers.Serializer[Any]):
 
     detail = serializers.CharField(read_only=True)
 
-
-RAISE = OpenApiExample(
-    "Raise",
-    request_only=True,
-    value={
-        "provider": "ripio-sandbox",
-        "subject": "Deposit missing",
-        "description": "Sent at 10:12, not there at 12:00.",
-        "tags": ["deposit"],
-    },
-)
-DRAFT = OpenApiExample(
-    "Draft", request_only=True, value={"provider": "ripio-sandbox", "subject": "Deposit missing", "draft": True}
-)
-SHOWN = OpenApiExample(
-    "Delivered",
-    response_only=True,
-    value={
-        "key": KEY,
-        "provider": "ripio-sandbox",
-        "reference": "SUP-1234",
-        "subject": "Deposit missing",
-        "description": "Sent at 10:12, not there at 12:00.",
-        "priority": "",
-        "category": "",
-        "tags": ["deposit"],
-        "options": {},
-        "contact_name": "Ann",
-        "contact_email": "ann@example.com",
-        "status": "open",
-        "resolution": "",
-        "delivery": "delivered",
-        "delivery_text": "The support desk has received it.",
-        "closing": "",
-        "closing_text": "",
-        "comments_count": 1,
-        "attachments_count": 0,
-        "created_at": MOMENT,
-        "updated_at": MOMENT,
-        "submitted_at": MOMENT,
-        "delivered_at": MOMENT,
-        "resolved_at": None,
-        "closed_at": None,
-        "last_comment_at": MOMENT,
-    },
-)
-REFUSED = OpenApiExample(
-    "Not what the vendor takes",
-    response_only=True,
-    status_codes=["400"],
-    value={"subject": ["At most 240 characters, it has 312."], "files": ["At most 5 files."]},
-)
 
 IDEMPOTENCY = OpenApiParameter(
     "Idempotency-Key",
