@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from typing import Any, Protocol
 
 import pytest
@@ -45,13 +46,14 @@ def support_tickets_sandbox(_support_tickets_server: Sandbox) -> Iterator[Sandbo
 def sign_webhook(support_tickets_sandbox: Sandbox) -> SignWebhook:
     """A function (alias, payload) -> (headers, body): a webhook as the vendor of that account sends it.
 
-    It is signed with the first of the account's `webhook_secrets`; without such an account `alias` names a fake vendor,
-    which signs with its own.
+    It is signed with the first of the account's `webhook_secrets`, by the fake vendor of its provider or of the class
+    that this is derived from; without such an account `alias` names a fake vendor, which signs with its own.
     """
 
     def sign(alias: str, payload: Mapping[str, Any] | bytes, **signing: Any) -> tuple[dict[str, str], bytes]:
         config = settings.PROVIDERS.get(alias, {})
-        vendor = support_tickets_sandbox.vendors.get(_module_of(config) or alias)
+        vendors = support_tickets_sandbox.vendors
+        vendor = next((vendors[name] for name in [*_modules_of(config), alias] if name in vendors), None)
         if not isinstance(vendor, WebhookVendor):
             raise TypeError(f"There is no fake vendor that signs webhooks for {alias!r}.")
         secret = _first_secret(config.get("OPTIONS", {}).get("webhook_secrets"))
@@ -61,11 +63,13 @@ def sign_webhook(support_tickets_sandbox: Sandbox) -> SignWebhook:
     return sign
 
 
-def _module_of(config: Mapping[str, Any]) -> str:
-    """Return "ripio" for a BACKEND "….ripio.RipioProvider"."""
-    return ".".join(str(config.get("BACKEND", "")).rsplit(".", 2)[-2:-1])
+def _modules_of(config: Mapping[str, Any]) -> Iterator[str]:
+    """Yield "ripio" for a BACKEND "….ripio.RipioProvider", and for a class of the project's own that is one."""
+    with suppress(ImportError, AttributeError):
+        for kind in import_string(str(config.get("BACKEND", ""))).__mro__:
+            yield kind.__module__.rpartition(".")[2]
 
 
-def _first_secret(secrets: Any) -> str:
+def _first_secret(secrets: Any) -> str | bytes:
     value = secrets() if callable(secrets) else secrets
-    return value if isinstance(value, str) else next(iter(value or ()), "")
+    return value if isinstance(value, (str, bytes)) else next(iter(value or ()), "")

@@ -42,7 +42,11 @@ def test_its_options_lead_to_it_and_no_token_is_left_of_an_earlier_test(
     assert [entry.operation for entry in support_tickets_sandbox.ripio.ledger] == ["token", "get"]
 
 
-@pytest.mark.parametrize("secrets", [["s-1", "s-2"], "s-1", lambda: ["s-1"]], ids=["several", "one", "callable"])
+@pytest.mark.parametrize(
+    "secrets",
+    [["s-1", "s-2"], "s-1", lambda: ["s-1"], b"s-1", [b"s-1"]],
+    ids=["several", "one", "callable", "bytes", "list of bytes"],
+)
 def test_a_webhook_is_signed_with_the_first_secret_of_its_account(
     settings: Any, sign_webhook: SignWebhook, secrets: Any
 ) -> None:
@@ -52,6 +56,16 @@ def test_a_webhook_is_signed_with_the_first_secret_of_its_account(
     assert RipioProvider("x", **{**options, "webhook_secrets": ["s-1"]}).parse_webhook(
         *sign_webhook("ripio-sandbox", EVENT)
     )
+
+
+class OurRipio(RipioProvider):
+    """A project's own class."""
+
+
+def test_a_class_that_is_derived_from_a_vendors_signs_like_it(settings: Any, sign_webhook: SignWebhook) -> None:
+    options = configure(settings, webhook_secrets=["s-1"])
+    settings.SUPPORT_TICKETS_PROVIDERS["ripio-sandbox"]["BACKEND"] = f"{__name__}.OurRipio"
+    assert OurRipio("ripio-sandbox", **options).parse_webhook(*sign_webhook("ripio-sandbox", EVENT))
 
 
 def test_bytes_are_signed_as_they_are(settings: Any, sign_webhook: SignWebhook) -> None:

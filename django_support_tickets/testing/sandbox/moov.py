@@ -11,7 +11,7 @@ from typing import Any
 from django_support_tickets.testing.sandbox.clock import stamp
 from django_support_tickets.testing.sandbox.moov_cursors import cursor_after, start_of_page
 from django_support_tickets.testing.sandbox.moov_tokens import MoovTokens, client_credentials
-from django_support_tickets.testing.sandbox.webhooks import WebhookVendor, compact
+from django_support_tickets.testing.sandbox.webhooks import WebhookVendor, compact, key_of
 from django_support_tickets.testing.sandbox.wsgi import (
     Call,
     Refusal,
@@ -154,7 +154,7 @@ class MoovSandbox(WebhookVendor):
         self,
         payload: dict[str, Any] | bytes,
         *,
-        secret: str | None = None,
+        secret: str | bytes | None = None,
         timestamp: str | None = None,
         nonce: str | None = None,
         webhook_id: str | None = None,
@@ -165,7 +165,7 @@ class MoovSandbox(WebhookVendor):
         """
         signed = (timestamp or self._timestamp(), nonce or self.new_uuid(), webhook_id or self.webhook_id)
         key = self.webhook_secrets[0] if secret is None else secret
-        digest = hmac.new(key.encode(), "|".join(signed).encode(), hashlib.sha512).hexdigest()
+        digest = hmac.new(key_of(key), "|".join(signed).encode(), hashlib.sha512).hexdigest()
         names = ("X-Timestamp", "X-Nonce", "X-Webhook-ID", "X-Signature")
         headers = dict(zip(names, (*signed, digest), strict=True))
         return {"Content-Type": "application/json", **headers}, compact(payload)

@@ -13,7 +13,7 @@ from typing import Any
 
 from django_support_tickets.testing.sandbox.clock import stamp
 from django_support_tickets.testing.sandbox.multipart import MalformedMultipart, Part, read_parts
-from django_support_tickets.testing.sandbox.webhooks import WebhookVendor, compact
+from django_support_tickets.testing.sandbox.webhooks import WebhookVendor, compact, key_of
 from django_support_tickets.testing.sandbox.wsgi import Call, Refusal, Reply, Route, Site, Ticket, json_reply
 
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
@@ -149,13 +149,13 @@ class RipioSandbox(WebhookVendor):
         self,
         payload: dict[str, Any] | bytes,
         *,
-        secret: str | None = None,
+        secret: str | bytes | None = None,
         header: str = "Http-X-Wh-Signature-256",
     ) -> tuple[dict[str, str], bytes]:
         """Return headers and body; HMAC-SHA256 covers the raw body (docs.ripio.com webhooks/introduction)."""
         body = compact(payload)
         key = self.webhook_secrets[0] if secret is None else secret
-        digest = hmac.new(key.encode(), body, hashlib.sha256).hexdigest()
+        digest = hmac.new(key_of(key), body, hashlib.sha256).hexdigest()
         return {"Content-Type": "application/json", header: f"sha256={digest}"}, body
 
     # Tokens (acquire-access-token page).

@@ -23,6 +23,11 @@ def compact(payload: dict[str, Any] | bytes) -> bytes:
     return json.dumps(payload, separators=(",", ":")).encode()
 
 
+def key_of(secret: str | bytes) -> bytes:
+    """Return a secret as the key of an HMAC."""
+    return secret if isinstance(secret, bytes) else secret.encode()
+
+
 @dataclasses.dataclass(frozen=True, slots=True)
 class Outgoing:
     """An event waiting in `outgoing` for `deliver_webhooks`."""
