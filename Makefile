@@ -16,7 +16,7 @@ help:
 	@echo "make bench  all gates of speed and memory, or some: make bench ONLY=pull; FULL=1 for 1,000,000 rows"
 	@echo "make check  lint, format, types, import floors, migrations, documentation"
 	@echo "make docs   the documentation in docs/_build/html/"
-	@echo "make mutants   break the code on purpose, and see what no test notices: make mutants ONLY=signatures"
+	@echo "make mutants   break the code on purpose, and see what no test notices: make mutants ONLY=signatures SAMPLE=5"
 	@echo "make messages  collect the texts to translate, and compile the translations"
 	@echo "make build  wheel and sdist in dist/"
 
