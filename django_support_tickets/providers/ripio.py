@@ -238,7 +238,7 @@ class RipioProvider(HttpProvider):
         """Return the 64 hexadecimal digits of the first signature header there is, or ""."""
         # Not case by case: one flipped bit anywhere in the header must refuse it.
         value = first_header(headers, *self.signature_headers)
-        match = re.fullmatch(r"(sha256=|SHA256=)?([0-9a-f]{64})", value.strip())
+        match = re.fullmatch(r"(sha256=|SHA256=)?([0-9a-f]{64})", value.strip(" \t"))
         return match[2] if match and (match[1] or not self.require_sha256_prefix) else ""
 
 

@@ -22,7 +22,21 @@ Headers = list[tuple[bytes, bytes]]
 SIGNED: Headers = [(name.lower().encode(), value.encode()) for name, value in RIPIO_HEADERS.items()]
 
 
-def served(chunks: Iterator[bytes] | list[bytes], headers: Headers = SIGNED, *, method: str = "POST") -> list[Any]:
+woken: list[Any] = []
+
+
+def take_note(alias: str, ticket_id: int | None, using: str) -> None:
+    """Be a project's dispatcher."""
+    woken.append(alias)
+
+
+def served(
+    chunks: Iterator[bytes] | list[bytes],
+    headers: Headers = SIGNED,
+    *,
+    method: str = "POST",
+    seen: list[Any] | None = None,
+) -> list[Any]:
     """Return what the site sends to a server that hands it a request in these chunks: [status, body], or nothing."""
     scope = {
         "type": "http",
@@ -31,7 +45,7 @@ def served(chunks: Iterator[bytes] | list[bytes], headers: Headers = SIGNED, *, 
         "headers": [(b"host", b"testserver"), *headers],
         "query_string": b"",
     }
-    pieces, sent = iter(chunks), list[Any]()
+    pieces, sent = iter(chunks), [] if seen is None else seen
 
     async def receive() -> dict[str, Any]:
         chunk = next(pieces, None)
@@ -67,6 +81,14 @@ class TestGenuine:
         headers = [*SIGNED, length(len(RIPIO_BODY))] if is_announced else SIGNED
         assert served(chunks, headers) == [200, b""]
         assert is_due(ticket)
+
+    def test_the_pull_is_asked_for_when_the_answer_has_left(self, settings: Any, transactional_db: None) -> None:
+        settings.SUPPORT_TICKETS_DISPATCHER = f"{__name__}.take_note"
+        cases.ticket("ripio", RIPIO_ID)
+        woken.clear()
+        sent = served([RIPIO_BODY], seen=woken)
+        assert sent is woken
+        assert woken == [200, b"", "ripio"]
 
     @pytest.mark.fault(63)
     @pytest.mark.parametrize("method", ["GET", "HEAD"])
