@@ -33,6 +33,7 @@ def judge(simulation: Simulation) -> Verdict:
     verdict.lost += [f"{what} was refused" for what in _refused(simulation)]
     for ticket in simulation.tickets.order_by("pk"):
         _judge_ticket(simulation, ticket, verdict)
+    verdict.doubled += list(_sent_after_deletion(simulation))
     if not simulation.capabilities.can_find:
         verdict.doubled += list(_possibly_doubled(simulation))
     return verdict
@@ -79,6 +80,15 @@ def _judge_ticket(simulation: Simulation, ticket: Ticket, verdict: Verdict) -> N
         verdict.doubled.append(f"{ticket.description} is there {len(remote_ids)} times")
     if ticket.delivery == Delivery.DELIVERED and ticket.remote_id in stored:
         _judge_conversation(simulation, ticket, verdict)
+
+
+def _sent_after_deletion(simulation: Simulation) -> Iterator[str]:
+    """Yield what the vendor has although it was deleted here, which nobody can do once a byte may have left."""
+    ours = set(simulation.tickets.filter(origin=Ticket.Origin.HERE).values_list("description", flat=True))
+    for stored in simulation.vendor.tickets.values():
+        description = simulation.desk.description(stored)
+        if not any(description.startswith(known) for known in ours):
+            yield f"{description} was deleted here, but the vendor has it"
 
 
 def _judge_conversation(simulation: Simulation, ticket: Ticket, verdict: Verdict) -> None:
