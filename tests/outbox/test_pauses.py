@@ -213,6 +213,31 @@ class TestFigures:
         assert sum(brown_out(per_second, seconds=3600)) <= 1.1 * usual
 
 
+@pytest.mark.fault(32, 33)
+@pytest.mark.parametrize("error", [DOWN, Ambiguous("the vendor failed", status=500)])
+def test_half_of_all_calls_fail_for_two_minutes(desk: Desk, raised: Raise, error: Exception) -> None:
+    """A ticket each second, and push itself: no more calls than tickets, and all are there when it is over."""
+    draw = random.Random(33)
+
+    def flicker(act: Callable[[], Any]) -> Any:
+        if draw.random() < 0.5:
+            raise error
+        return act()
+
+    for operation in ("create", "find"):
+        desk.at(operation, *[flicker] * 1000)
+    for _ in range(120):
+        raised()
+        push("paper")
+        pass_time(1)
+    assert 5 <= len(desk.calls) <= 1.1 * 120
+    desk.script.clear()
+    for _ in range(3):
+        pass_time(3600)
+        push("paper")
+    assert Ticket.objects.filter(delivery="delivered").count() == len(desk.tickets) == 120
+
+
 def tries(*, until: float) -> Iterator[float]:
     """Yield when a row is tried that always fails, by the schedule."""
     moment = 0.0
