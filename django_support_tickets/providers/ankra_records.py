@@ -152,12 +152,10 @@ def to_record(data: Any, *, author_types: Mapping[str, AuthorType] = AUTHOR_TYPE
 
 
 def to_row(data: Any) -> TicketRecord:
-    """Return what is looked at in a row of a list: who it is and how new; the rest is left to a GET."""
+    """Return what is looked at in a row of a list: which ticket it is and how new; the rest is left to a GET."""
     ticket = dict_of(data)
     return TicketRecord(
         remote_id=uuid_of(ticket.get("id")),
-        key=loaded(ticket, "description", key_in),
-        status=loaded(ticket, "status", lambda status: STATUSES.get(text_of(status), Status.UNKNOWN)),
         remote_status=loaded(ticket, "status", text_of),
         created_at=loaded(ticket, "created_at", time_of),
         updated_at=loaded(ticket, "updated_at", time_of),

@@ -47,6 +47,8 @@ class Walk:
     is_whole: bool
     pages: int = 0
     saved_at: float = 0.0
+    # Listed and not yet compared with what is stored.
+    rows: dict[str, TicketRecord] = field(default_factory=dict)
     seen: array[int] = field(default_factory=lambda: array("q"))
     cursors: set[str] = field(default_factory=set)
 
@@ -141,6 +143,7 @@ class Walking:
             # The cursor of an earlier process is not good any more: from the start.
             self._submit(Walk(walk.state, None, self.run.clock(), is_whole=True))
             return
+        self._use(walk, is_last=False, saves=True)
         name = f"list {walk.state.scope}".rstrip()
         self.run.note_error(name, error)
         if not self.run.counts.paused:
@@ -154,7 +157,7 @@ class Walking:
         walk.cursor = page.next_cursor
         if not is_last and not self.run.is_over:
             self._submit(walk)
-        self._use(walk, page, is_last=is_last)
+        self._collect(walk, page, is_last=is_last)
         self.fetching.write_if_enough()
 
     def _is_loop(self, walk: Walk, cursor: str) -> bool:
@@ -166,8 +169,15 @@ class Walking:
             self.run.counts.fail(f"list {walk.state.scope}".rstrip(), "the list does not end", account=self.run.alias)
         return looped
 
-    def _use(self, walk: Walk, page: Page, *, is_last: bool) -> None:
-        records = {record.remote_id: record for record in page.records if record.remote_id}
+    def _collect(self, walk: Walk, page: Page, *, is_last: bool) -> None:
+        """Take the rows of a page, and use them when there are enough for a query."""
+        walk.rows.update((record.remote_id, record) for record in page.records if record.remote_id)
+        is_time = time.monotonic() - walk.saved_at > SAVE_WITHIN
+        if is_last or is_time or self.run.is_over or len(walk.rows) >= BATCH:
+            self._use(walk, is_last=is_last, saves=is_last or is_time or self.run.is_over)
+
+    def _use(self, walk: Walk, *, is_last: bool, saves: bool) -> None:
+        records, walk.rows = walk.rows, {}
         self.run.counts.listed += len(records)
         stored = self._stored(list(records))
         changed = [row.pk for row in stored.values() if _is_news(row, records[row.remote_id])]
@@ -175,7 +185,7 @@ class Walking:
         self.run.counts.hinted += len(changed)
         if self.run.dry:
             self.changed += changed
-        elif changed or is_last or self.run.is_over or time.monotonic() - walk.saved_at > SAVE_WITHIN:
+        elif changed or saves:
             with transaction.atomic(using=self.run.using):
                 self._hint(changed)
                 self._save_cursor(walk, is_last=is_last)
