@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import http.client
+import logging
 import os
 import socket
 from collections.abc import Callable, Iterator
@@ -157,6 +158,19 @@ def test_an_address_is_signed_for_a_minute_and_for_one_file(attach: Add) -> None
     assert answer.headers["Content-Type"] == "application/pdf"
     assert answer.headers["Content-Disposition"].startswith("attachment; filename=")
     assert answer.headers["Cache-Control"] == "private, no-store"
+
+
+@pytest.mark.fault(77)
+def test_a_signed_address_is_in_no_log(attach: Add, caplog: pytest.LogCaptureFixture) -> None:
+    for name in ("django", "django_support_tickets"):
+        caplog.set_level(logging.DEBUG, logger=name)
+    attachment = attach()
+    first, second = attachment_response(attachment)["Location"], attachment_response(attach())["Location"]
+    assert "X-Amz-Signature" in first
+    assert urlsplit(first).path != urlsplit(second).path
+    ours = " ".join(record.getMessage() for record in caplog.records if record.name.startswith("django"))
+    assert "X-Amz" not in ours
+    assert attachment.file.name not in ours
 
 
 @pytest.mark.parametrize(

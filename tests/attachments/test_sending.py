@@ -10,13 +10,16 @@ import pytest
 from django.core.exceptions import ValidationError
 from django.core.files.base import ContentFile
 from django.core.files.storage import InMemoryStorage, Storage
+from django.core.files.uploadedfile import SimpleUploadedFile
 from django.db import transaction
 from django.db.models import F
 
+from django_support_tickets.attachments.intake import validate_files
 from django_support_tickets.models import Attachment, Comment, Delivery, OutboxEntry, ProviderState, Ticket
 from django_support_tickets.outbox.counts import PushCounts
 from django_support_tickets.outbox.push import push
 from django_support_tickets.outbox.searching import SENDS
+from django_support_tickets.providers import providers
 from django_support_tickets.testing.sandbox import Sandbox
 from tests.attachments.conftest import Store
 from tests.attachments.samples import PDF, PNG
@@ -179,6 +182,29 @@ class TestTogether:
         assert digests(ticket["files"]) == expected(0, 1)
         first, second = [entry for entry in vendors.ripio.ledger if entry.operation == "create"]
         assert first.body_size == second.body_size > 2 * SIZE
+
+    @pytest.mark.fault(22)
+    @pytest.mark.parametrize(
+        ("sizes", "code"),
+        [
+            ([25_000_000, 25_000_000], ""),
+            ([25_000_001], "too_large"),
+            ([25_000_000, 25_000_000, 1], "too_large_together"),
+            ([1] * 5, ""),
+            ([1] * 6, "too_many"),
+        ],
+    )
+    def test_its_limits_are_exact(self, vendors: Sandbox, sizes: list[int], code: str) -> None:
+        files = [SimpleUploadedFile("a.png", PNG) for _ in sizes]
+        for file, size in zip(files, sizes, strict=True):
+            file.size = size
+        rules = providers["ripio"].capabilities.attachments
+        if not code:
+            validate_files(files, rules)
+            return
+        with pytest.raises(ValidationError) as caught:
+            validate_files(files, rules)
+        assert caught.value.error_dict["file"][0].code == code
 
     def test_more_than_it_takes_is_refused_before_anything_is_stored(
         self, vendors: Sandbox, keys: Callable[[], list[str]]
