@@ -6,6 +6,7 @@ As a module it is that process: it stores a ticket, says on which port it listen
 from __future__ import annotations
 
 import contextlib
+import importlib
 import os
 import socketserver
 import subprocess
@@ -13,10 +14,11 @@ import sys
 import threading
 from collections.abc import Iterator
 from http.client import HTTPConnection
-from typing import Any
+from typing import Any, NoReturn
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
 
 import django
+import pytest
 from django.core.management import call_command
 from django.core.wsgi import get_wsgi_application
 from django.db import connections
@@ -37,6 +39,21 @@ def server(database: str, *, kind: str = "sqlite") -> Iterator[int]:
         finally:
             process.stdin.close()
             process.wait(timeout=30)
+
+
+def needed(module: str) -> Any:
+    """Return a module that the test cannot do without."""
+    try:
+        return importlib.import_module(module)
+    except ImportError:
+        refuse(f"{module} is not installed")
+
+
+def refuse(reason: str) -> NoReturn:
+    """Skip the test, or fail where CI=true: there nothing may be missing."""
+    if os.environ.get("CI") == "true":
+        pytest.fail(f"{reason}, and CI=true")
+    pytest.skip(reason)
 
 
 def post(port: int, path: str, headers: dict[str, str], body: bytes) -> int:

@@ -169,7 +169,10 @@ def database_at(kind: str) -> Iterator[tuple[str, Callable[[str], Any]]]:
             return cursor.fetchone()[0] if cursor.description else None
 
     system = {"postgresql": "postgres", "mariadb": "mysql"}[kind]
-    ask(f"CREATE DATABASE {name}", system)
+    try:
+        ask(f"CREATE DATABASE {name}", system)
+    except Exception as error:  # each driver has its own
+        served.refuse(f"no {kind} server answers ({type(error).__name__})")
     try:
         yield name, ask
     finally:
@@ -177,13 +180,13 @@ def database_at(kind: str) -> Iterator[tuple[str, Callable[[str], Any]]]:
 
 
 def at_postgresql(database: str) -> Any:
-    psycopg = pytest.importorskip("psycopg")
+    psycopg = served.needed("psycopg")
     host, user = os.environ.get("PGHOST", "127.0.0.1"), os.environ.get("PGUSER", "postgres")
     return psycopg.connect(dbname=database, host=host, user=user, autocommit=True)
 
 
 def at_mariadb(database: str) -> Any:
-    driver = pytest.importorskip("MySQLdb")
+    driver = served.needed("MySQLdb")
     names = {"host": "127.0.0.1", "port": "3306", "user": "root", "password": ""}
     given = {name: os.environ.get(f"MARIADB_{name.upper()}", default) for name, default in names.items()}
     return driver.connect(

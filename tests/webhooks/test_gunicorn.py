@@ -18,7 +18,6 @@ from django_support_tickets.webhooks import BODY_MAX
 from tests.webhooks import cases, served
 from tests.webhooks.cases import MOOV_BODY, MOOV_HEADERS, RIPIO_BODY, RIPIO_HEADERS, RIPIO_SIGNATURE
 
-pytest.importorskip("gunicorn")
 pytestmark = pytest.mark.services
 
 
@@ -63,6 +62,7 @@ def status_of(connection: socket.socket) -> int:
 
 @pytest.fixture(scope="module", params=["sync", "gthread"])
 def site(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    served.needed("gunicorn")
     file = tmp_path_factory.mktemp("gunicorn") / "tickets.sqlite3"
     environment = {**os.environ, "DJANGO_SETTINGS_MODULE": served.SETTINGS, "TEST_WEBHOOK_DATABASE": str(file)}
     port = free_port()
