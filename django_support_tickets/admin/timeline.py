@@ -61,8 +61,8 @@ class FileLine:
 
     @property
     def can_be_fetched(self) -> bool:
-        """Return whether it lies at the vendor only."""
-        kinds = (Attachment.State.REMOTE, Attachment.State.FAILED)
+        """Return whether it lies at the vendor only; one that has expired may have a new address by now."""
+        kinds = (Attachment.State.REMOTE, Attachment.State.FAILED, Attachment.State.EXPIRED)
         return self.file.direction == Attachment.Direction.IN and self.file.state in kinds and not self.file.file
 
     @property

@@ -27,12 +27,9 @@ def _is_riff(kind: bytes, head: bytes) -> bool:
     return head[:4] == b"RIFF" and head[8:12] == kind
 
 
-def _is_mp4(head: bytes) -> bool:
-    return head[4:8] == b"ftyp"
-
-
-def _is_mov(head: bytes) -> bool:
-    return head[4:8] in (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip", b"pnot")
+def _box(*kinds: bytes) -> Test:
+    # The four bytes before are a size: the first one says 16 MB each, and is a letter where this is something else.
+    return lambda head: head[4:8] in kinds and head[0] < 8
 
 
 def _is_webm(head: bytes) -> bool:
@@ -56,8 +53,8 @@ BINARY: dict[str, Test] = {
     "image/gif": partial(_starts, (b"GIF87a", b"GIF89a")),
     "image/webp": partial(_is_riff, b"WEBP"),
     "application/pdf": partial(_starts, (b"%PDF-",)),
-    "video/mp4": _is_mp4,
-    "video/quicktime": _is_mov,
+    "video/mp4": _box(b"ftyp"),
+    "video/quicktime": _box(b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip", b"pnot"),
     "video/x-msvideo": partial(_is_riff, b"AVI "),
     "video/webm": _is_webm,
 }

@@ -117,5 +117,7 @@ HOSTILE: tuple[tuple[str, bytes, str], ...] = (
     ("x.csv", b"=HYPERLINK(0)\n", ""),
     ("x.webm", b"\x1aE\xdf\xa3\x9fB\x82\x88matroska", "signature"),
     ("x.webp", AVI, "signature"),
+    ("x.mp4", b"MZ\x90\x00ftypisom" + bytes(20), "signature"),
+    ("x.mov", b"<svgmoov" + SVG, "signature"),
     ("x.png", b"", "empty"),
 )

@@ -39,6 +39,10 @@ def test_the_type_comes_from_our_table_and_none_of_it_runs_in_a_browser() -> Non
     assert {content_type_of(f"x.{extension}") for extension in CONTENT_TYPES} <= SERVED
 
 
+def test_a_film_of_100_mb_in_one_piece_is_one() -> None:
+    assert is_what_it_says("x.mov", (100 * 2**20).to_bytes(4, "big") + b"mdat" + bytes(20))
+
+
 def test_pictures_and_documents_are_not_text() -> None:
     assert not is_what_it_says("x.txt", PNG)
     assert not is_what_it_says("x.txt", PDF)
@@ -54,6 +58,8 @@ def test_pictures_and_documents_are_not_text() -> None:
         ("x.webm", b"\x1aE\xdf\xa3\x9fB\x82\x88matroska"),
         ("x.webm", b"<html>webm"),
         ("x.mp4", b"ftypisom"),
+        ("x.mp4", b"#!/\nftypisom"),
+        ("x.mov", b"<svgmoov"),
         ("x.mov", b"moov"),
         ("x.png", b"PNG"),
         ("x.pdf", b" %PDF-1.7"),
