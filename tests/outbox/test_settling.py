@@ -191,6 +191,24 @@ class TestRaces:
         assert OutboxEntry.objects.get().lease_token is None
         assert push("paper").delivered == 1
 
+    def test_an_entry_stays_for_the_closing_that_comes_next(self, desk: Desk, raised: Raise, claimed: Any) -> None:
+        raised()
+        Ticket.objects.update(close_delivery=Delivery.QUEUED)
+        assert deliver(claimed(), providers["paper"]) == "delivered"
+        entry = OutboxEntry.objects.get()
+        assert (entry.item, entry.sent_at, entry.attempts, entry.lease_token) == ("", None, 0, None)
+        assert deliver(claimed(), providers["paper"]) == "delivered"
+        assert not OutboxEntry.objects.exists()
+
+    def test_an_entry_whose_ticket_was_submitted_meanwhile_stays(self, desk: Desk, raised: Raise, claimed: Any) -> None:
+        ticket = raised(delivery=Delivery.DRAFT)
+        OutboxEntry.objects.create(ticket=ticket, provider="paper")
+        claim = claimed()
+        ticket.submit()
+        drop(claim)
+        assert OutboxEntry.objects.get().lease_token is None
+        assert push("paper").delivered == 1
+
     def test_an_entry_with_nothing_to_send_goes(self, desk: Desk, raised: Raise) -> None:
         ticket = raised()
         push("paper")
