@@ -113,6 +113,8 @@ def _outcome(claim: Claim, item: Item, provider: Provider, error: ProviderError)
             # The row is not to blame: its 72 hours begin anew.
             begins_anew: dict[str, Any] = {} if claim.entry.attempts else {"tried_since": None}
             return _retry(claim, item, error, wait=0, **begins_anew)
+        case Busy() if (error.status or 0) >= 500:
+            pass  # a server that asks for patience may have done it before
         case Busy() | NotSent() if _is_too_old(claim):
             settle_refused(claim, item, reason=f"Given up after 72 hours: {describe(error)}", cause=str(error))
             return "refused"
@@ -122,7 +124,8 @@ def _outcome(claim: Claim, item: Item, provider: Provider, error: ProviderError)
         settle_uncertain(claim, item, reason=describe(error), cause=str(error))
         return "uncertain"
     logger.warning("answer lost: %s", error, extra=log_facts(claim, item, "answer_lost", request_id=error.request_id))
-    release(claim, wait=provider.settle_seconds, error=describe(error), request_id=error.request_id)
+    wait = max(clamped(error.retry_after), provider.settle_seconds)
+    release(claim, wait=wait, error=describe(error), request_id=error.request_id)
     return "waiting"
 
 

@@ -96,6 +96,35 @@ class TestBusy:
         pass_time(73 * HOUR)
         assert push("paper").refused == 1
 
+    @pytest.mark.fault(5, 31)
+    def test_a_server_that_asks_for_patience_may_have_done_it(self, desk: Desk, raised: Raise) -> None:
+        """A gateway answers 503 with Retry-After although the server behind it has made the ticket."""
+        raised()
+        desk.lose_answer("create", Busy("the vendor asks to wait", status=503, retry_after=5.0))
+        assert push("paper").paused == "The vendor asks to wait the vendor asks to wait"
+        pass_time(61)
+        assert push("paper").delivered == 1
+        assert desk.calls == ["create", "find"]
+
+    @pytest.mark.fault(31)
+    def test_its_wait_is_kept_also_if_it_is_longer_than_the_settle_time(self, desk: Desk, raised: Raise) -> None:
+        raised()
+        desk.at("create", Busy("the vendor asks to wait", status=503, retry_after=600.0))
+        push("paper")
+        pass_time(599)
+        push("paper")
+        assert desk.calls == ["create"]
+        for _ in range(2):
+            pass_time(61)
+            push("paper")
+        assert desk.calls == ["create", "find", "find", "create"]
+
+    def test_at_a_vendor_that_cannot_be_searched_it_is_left_to_a_person(self, desk: Desk, raised: Raise) -> None:
+        desk.capabilities = UNSEARCHABLE
+        raised()
+        desk.at("create", Busy("the vendor asks to wait", status=503, retry_after=5.0))
+        assert push("paper").uncertain == 1
+
 
 class TestAccessDenied:
     @pytest.mark.fault(19)

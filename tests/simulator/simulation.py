@@ -303,6 +303,11 @@ class Simulation:
             self.vendor.fail_next(operation, Fault.LATE_COMMIT, seconds=seconds)
             self.note(f"late commit of the next {operation} after {seconds:.0f} s")
             return
+        if operation != "token" and self.draw.random() < 0.1:
+            # A gateway in front of the vendor that has lost patience, and asks for some.
+            self.vendor.fail_next(operation, Fault.SERVER_ERROR_AFTER_COMMIT, status=503, retry_after="5")
+            self.note(f"503 with Retry-After although done at the next {operation}")
+            return
         fault = self.draw.choice(FAULTS)
         self.vendor.fail_next(operation, fault, times=self.draw.choice([1, 1, 2, 6]))
         self.note(f"{fault} at the next {operation}")
