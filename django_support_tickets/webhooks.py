@@ -46,7 +46,8 @@ class Answer(HttpResponse):
     """An answer without a body, and what is done when it has left: that can neither delay nor change it."""
 
     def __init__(self, afterwards: Callable[[], None], *, status: int = 200) -> None:
-        super().__init__(status=status)
+        # With its length a client knows the answer's end, and does not wait for the connection's.
+        super().__init__(status=status, headers={"Content-Length": "0"})
         self._afterwards = afterwards
 
     def close(self) -> None:

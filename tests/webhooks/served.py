@@ -12,6 +12,7 @@ import socketserver
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from http.client import HTTPConnection
 from typing import Any, NoReturn
@@ -24,6 +25,12 @@ from django.core.wsgi import get_wsgi_application
 from django.db import connections
 
 SETTINGS = "tests.webhooks.served_settings"
+DISPATCHER_SECONDS = 2.0
+
+
+def take_time(alias: str, ticket_id: int | None, using: str) -> None:
+    """Be a dispatcher whose broker answers late."""
+    time.sleep(DISPATCHER_SECONDS)
 
 
 @contextlib.contextmanager

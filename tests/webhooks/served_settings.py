@@ -15,6 +15,7 @@ from tests.settings import database
 ROOT_URLCONF = "tests.webhooks.urls"
 AUTH_USER_MODEL = "auth.User"
 INSTALLED_APPS = ["django.contrib.auth", "django.contrib.contenttypes", "django_support_tickets"]
+SUPPORT_TICKETS_DISPATCHER = os.environ.get("TEST_WEBHOOK_DISPATCHER", "none")
 MIDDLEWARE = ["django.middleware.common.CommonMiddleware", "django.middleware.csrf.CsrfViewMiddleware"]
 # The tables as the models say, which is done in an instant.
 MIGRATION_MODULES: dict[str, None] = dict.fromkeys(("auth", "contenttypes", "support_tickets"))

@@ -38,7 +38,7 @@ class TestAccepted:
         ticket = cases.ticket(alias, remote_id, customer_id="acct-1")
         headers, body = VECTORS[alias]
         answer = client.post(cases.address(alias), body, content_type="application/json", headers=headers)
-        assert (answer.status_code, answer.content) == (200, b"")
+        assert (answer.status_code, answer.content, answer.headers["Content-Length"]) == (200, b"", "0")
         delivery = WebhookDelivery.objects.get()
         assert (delivery.provider, delivery.remote_id) == (alias, remote_id)
         assert is_due(ticket)

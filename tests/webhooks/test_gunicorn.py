@@ -60,20 +60,26 @@ def status_of(connection: socket.socket) -> int:
     return int(answer[9:12] or 0)
 
 
-@pytest.fixture(scope="module", params=["sync", "gthread"])
-def site(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+@contextlib.contextmanager
+def gunicorn(kind: str, file: Path, **variables: str) -> Iterator[Site]:
+    """Serve the site by workers of a kind, on a new SQLite file."""
     served.needed("gunicorn")
-    file = tmp_path_factory.mktemp("gunicorn") / "tickets.sqlite3"
     environment = {**os.environ, "DJANGO_SETTINGS_MODULE": served.SETTINGS, "TEST_WEBHOOK_DATABASE": str(file)}
     port = free_port()
-    command = [sys.executable, "-m", "gunicorn", "-b", f"127.0.0.1:{port}", "-k", request.param, "--threads", "2"]
+    command = [sys.executable, "-m", "gunicorn", "-b", f"127.0.0.1:{port}", "-k", kind, "--threads", "2"]
     command += ["--timeout", "20", "--log-level", "critical", "--preload", "tests.webhooks.served:application()"]
-    with subprocess.Popen(command, env=environment) as process:
+    with subprocess.Popen(command, env={**environment, **variables}) as process:
         try:
             wait_for(port)
             yield Site(port, process.pid, file)
         finally:
             process.terminate()
+
+
+@pytest.fixture(scope="module", params=["sync", "gthread"])
+def site(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    with gunicorn(request.param, tmp_path_factory.mktemp("gunicorn") / "tickets.sqlite3") as site:
+        yield site
 
 
 def free_port() -> int:
@@ -135,6 +141,17 @@ class TestGenuine:
                 yield body[at : at + 40]
 
         assert site.send(signed(body, **{"Content-Length": str(len(body))}), slowly()) == 200
+
+    @pytest.mark.fault(60)
+    @pytest.mark.parametrize("kind", ["sync", "gthread"])
+    def test_a_dispatcher_that_takes_its_time_delays_no_answer(self, kind: str, tmp_path: Path) -> None:
+        dispatcher = {"TEST_WEBHOOK_DISPATCHER": "tests.webhooks.served.take_time"}
+        with gunicorn(kind, tmp_path / "tickets.sqlite3", **dispatcher) as site:
+            assert site.send({}, request=f"GET {cases.address('ripio')} HTTP/1.1") == 200
+            started = time.monotonic()
+            assert site.send(signed(**{"Content-Length": str(len(RIPIO_BODY))}), RIPIO_BODY) == 200
+            assert time.monotonic() - started < served.DISPATCHER_SECONDS
+            assert site.rows() == 1
 
 
 class TestForged:
