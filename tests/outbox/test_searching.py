@@ -11,8 +11,12 @@ import pytest
 from django.core.exceptions import ValidationError
 
 from django_support_tickets.exceptions import AccessDenied, Ambiguous, Busy, NotSent, Refused, RemoteNotFound
-from django_support_tickets.models import Attachment, Comment, Delivery, OutboxEntry, Ticket, TicketEvent
+from django_support_tickets.models import Attachment, Comment, Delivery, EpochNow, OutboxEntry, Ticket, TicketEvent
+from django_support_tickets.outbox.claims import Claim, mark
+from django_support_tickets.outbox.delivery import deliver
+from django_support_tickets.outbox.items import Item, Kind
 from django_support_tickets.outbox.push import push
+from django_support_tickets.providers import providers
 from django_support_tickets.records import (
     ABSENT,
     AttachmentRecord,
@@ -134,6 +138,58 @@ class TestCreate:
         assert OutboxEntry.objects.get().attempts == 1
         wait_and_push()
         assert wait_and_push().delivered == 1
+
+
+class TestDeadWorker:
+    """Whose mark is all that is known."""
+
+    def die_after_the_mark(self, claimed: Callable[..., Claim]) -> Claim:
+        claim = claimed()
+        assert mark(claim, Item(Kind.CREATE, claim.entry.ticket), lease_seconds=60)
+        return claim
+
+    @pytest.mark.fault(6, 10)
+    def test_its_request_gets_its_settle_time_also_if_the_lease_was_shorter(
+        self, desk: Desk, raised: Raise, claimed: Callable[..., Claim], settings: Any
+    ) -> None:
+        settings.SUPPORT_TICKETS_PROVIDERS["paper"]["OPTIONS"]["settle_seconds"] = 600.0
+        raised()
+        self.die_after_the_mark(claimed)
+        for seconds, calls in ((61, []), (300, []), (250, ["find"])):
+            pass_time(seconds)
+            push("paper")
+            assert desk.calls == calls
+
+    @pytest.mark.fault(12)
+    def test_who_has_lost_the_lease_does_not_search(
+        self, desk: Desk, raised: Raise, claimed: Callable[..., Claim]
+    ) -> None:
+        raised()
+        self.die_after_the_mark(claimed)
+        pass_time(61)
+        frozen = claimed()
+        pass_time(61)
+        claimed()
+        assert deliver(frozen, providers["paper"]) == "waiting"
+        assert desk.calls == []
+
+    @pytest.mark.fault(25)
+    def test_a_search_is_leased_for_two_of_its_deadlines(
+        self, desk: Desk, raised: Raise, claimed: Callable[..., Claim]
+    ) -> None:
+        raised()
+        self.die_after_the_mark(claimed)
+        pass_time(61)
+        leases: list[float] = []
+
+        def note(act: Any) -> Any:
+            entry = OutboxEntry.objects.annotate(now=EpochNow()).get()
+            leases.append(((entry.leased_until or 0) - entry.now) / 1000)
+            return act()
+
+        desk.at("find", note)
+        push("paper")
+        assert leases == [pytest.approx(2 * providers["paper"].deadline_of("find"), abs=1)]
 
 
 class TestFailingSearch:
