@@ -42,7 +42,10 @@ def refuse_too_many_tickets(requester_id: Any, *, using: str) -> None:
     tickets = Ticket.objects.using(using).filter(requester=requester_id)
     _refuse_too_many(tickets.annotate(counted_at=Coalesce("submitted_at", "created_at")), 1)
     submissions = TicketEvent.objects.using(using).filter(kind=Event.SUBMITTED, changes__item=OutboxEntry.Item.CREATE)
-    _refuse_too_many(submissions.filter(ticket__requester=requester_id).annotate(counted_at=F("at")), 1)
+    # The date finds the few tickets whose events are looked at.
+    lately = timezone.now() - max(WINDOWS.values())
+    theirs = submissions.filter(ticket__requester=requester_id, ticket__submitted_at__gt=lately)
+    _refuse_too_many(theirs.annotate(counted_at=F("at")), 1)
 
 
 def refuse_too_many_comments(user_id: Any, *, using: str) -> None:
@@ -69,11 +72,14 @@ def _counted(model: type[Model], user_id: Any, *, using: str) -> QuerySet[Any]:
 
 def _refuse_too_many(rows: QuerySet[Any], factor: int, *, coming: int = 0) -> None:
     """Raise Throttled until so many of the rows are out of the window that the newest, or what comes, has room."""
-    now = timezone.now()
-    for name, limit in (settings.QUOTA or {}).items():
+    quota, now = settings.QUOTA or {}, timezone.now()
+    if not quota:
+        return
+    recent = rows.filter(counted_at__gt=now - max(WINDOWS[name] for name in quota)).order_by("-counted_at")
+    newest: list[datetime] = list(recent.values_list("counted_at", flat=True)[: max(quota.values()) * factor + 1])
+    for name, limit in quota.items():
         since, room = now - WINDOWS[name], max(limit * factor - coming, 0)
-        recent = rows.filter(counted_at__gt=since).order_by("-counted_at").values_list("counted_at", flat=True)
-        newest: list[datetime] = list(recent[: room + 1])
-        if len(newest) > room or coming > limit * factor:
-            oldest = newest[-1] if newest else now
+        counted = [moment for moment in newest if moment > since]
+        if len(counted) > room or coming > limit * factor:
+            oldest = counted[room] if len(counted) > room else now
             raise Throttled(wait=max((oldest - since).total_seconds(), 1))
