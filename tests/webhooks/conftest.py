@@ -12,7 +12,7 @@ Parse = Callable[..., Any]
 
 
 @pytest.fixture(autouse=True)
-def site(settings: Any) -> Iterator[None]:
+def accounts(settings: Any) -> Iterator[None]:
     """The accounts and the addresses of `cases`; nothing is left of what other tests had refused."""
     settings.ROOT_URLCONF = "tests.webhooks.urls"
     settings.SUPPORT_TICKETS_PROVIDERS = cases.accounts()
