@@ -42,7 +42,7 @@ COUNTED_SINGLY = 20
 COUNT_EVERY = 1.0
 
 
-class Answer(HttpResponse):
+class Receipt(HttpResponse):
     """An answer without a body, and what is done when it has left: that can neither delay nor change it."""
 
     def __init__(self, afterwards: Callable[[], None], *, status: int = 200) -> None:
@@ -122,7 +122,7 @@ def read_body(request: HttpRequest) -> bytes:
     return bytes(body)
 
 
-def accept(alias: str, event: WebhookEvent) -> Answer:
+def accept(alias: str, event: WebhookEvent) -> Receipt:
     """Remember a verified event and make its ticket due; a copy of a known event does nothing.
 
     Return the answer, after which a pull is asked for.
@@ -130,7 +130,7 @@ def accept(alias: str, event: WebhookEvent) -> Answer:
     using = router.db_for_write(Ticket)
     made_due: list[bool] = []
     repeated(lambda: made_due.append(_remember(alias, event, using=using)), using=using, times=2)
-    return Answer(partial(_announce, alias, is_due=made_due[-1], using=using))
+    return Receipt(partial(_announce, alias, is_due=made_due[-1], using=using))
 
 
 def _announce(alias: str, *, is_due: bool, using: str) -> None:
@@ -288,9 +288,9 @@ class Refusals:
 refusals = Refusals()
 
 
-def _refuse(alias: str, refusal: WebhookRejected) -> Answer:
+def _refuse(alias: str, refusal: WebhookRejected) -> Receipt:
     refusals.add(alias, str(refusal))
-    return Answer(partial(_write_refusals, alias), status=refusal.status)
+    return Receipt(partial(_write_refusals, alias), status=refusal.status)
 
 
 def _write_refusals(alias: str) -> None:
