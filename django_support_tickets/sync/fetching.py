@@ -45,8 +45,8 @@ class Fetching:
         self.run = run
         self.total = 0
         self.done = 0
-        # Enough submissions that the threads stay busy while a page is written, and no more: memory stays bounded.
-        self.window = run.crew.size * 2 + WRITE_TOGETHER
+        # Enough submissions that the threads stay busy while pages are written, and no more: memory stays bounded.
+        self.window = run.crew.size * 2 + 2 * WRITE_TOGETHER
         self._fetched: list[Fetched] = []
         self._strangers: list[Fetched] = []
         self._postponed: list[tuple[Due, datetime | None, str | None]] = []
