@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 
 import pytest
@@ -20,3 +21,11 @@ def sandbox(running_sandbox: Sandbox) -> Iterator[Sandbox]:
     running_sandbox.reset()
     forget_accounts()
     yield running_sandbox
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Repeat the tests that are marked `race` as often as TEST_TIMES says."""
+    times = int(os.environ.get("TEST_TIMES", "1"))
+    if times > 1 and metafunc.definition.get_closest_marker("race"):
+        metafunc.fixturenames.append("time_of_race")
+        metafunc.parametrize("time_of_race", range(times))

@@ -158,7 +158,7 @@ def _erase_ticket(rows: QuerySet[Ticket], pk: int, result: Erasure) -> None:
         entries = OutboxEntry.objects.using(using).filter(ticket=pk)
         free = Q(leased_until=None) | Q(leased_until__lt=EpochNow())
         entries.filter(free, sent_at=None).delete()
-        ticket = rows.select_for_update().filter(pk=pk).defer("raw").first()
+        ticket = rows.select_for_update().filter(pk=pk).first()
         if ticket is None:
             return
         if entries.exists():
@@ -184,7 +184,7 @@ def _delete_files(ticket: Ticket) -> int:
 
 
 def _count(rows: QuerySet[Ticket], pk: int, result: Erasure) -> None:
-    ticket = rows.defer("raw").get(pk=pk)
+    ticket = rows.get(pk=pk)
     entries = OutboxEntry.objects.using(rows.db).filter(ticket=pk)
     if entries.filter(Q(sent_at__isnull=False) | Q(leased_until__gte=EpochNow())).exists():
         raise InFlight(str(ticket.key))

@@ -104,7 +104,7 @@ def _delete_ticket(rows: QuerySet[Ticket], pk: int) -> int:
 
     def delete() -> int:
         with transaction.atomic(using=rows.db):
-            for ticket in rows.select_for_update().filter(pk=pk).defer("raw"):
+            for ticket in rows.select_for_update().filter(pk=pk):
                 ticket.delete()
                 return 1
         return 0

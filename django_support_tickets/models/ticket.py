@@ -54,7 +54,14 @@ class TicketQuerySet(models.QuerySet["Ticket"]):
         return self.filter(Q(delivery__in=stuck) | Q(close_delivery=Delivery.UNCERTAIN) | Q(status=Status.FAILED))
 
 
-TicketManager = models.Manager.from_queryset(TicketQuerySet)
+_Manager = models.Manager.from_queryset(TicketQuerySet)
+
+
+class TicketManager(_Manager["Ticket"]):
+    """Leave the vendor's answer, up to 64 kB, in the database until somebody looks at it."""
+
+    def get_queryset(self) -> TicketQuerySet:
+        return TicketQuerySet(self.model, using=self._db).defer("raw")
 
 
 class Ticket(Submission):

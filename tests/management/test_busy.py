@@ -50,7 +50,6 @@ def test_on_a_sqlite_file(tmp_path: Path) -> None:
 
 
 @pytest.mark.services
-@pytest.mark.race
 @pytest.mark.fault(89)
 @pytest.mark.parametrize("server", ["postgresql", "mysql"])
 def test_on_a_server(tmp_path: Path, server: str) -> None:

@@ -69,7 +69,7 @@ class TicketViewSet(ListModelMixin, RetrieveModelMixin, GuardedViewSet):
         """Return tickets with everything that their serializer shows."""
         tickets = tickets.annotate(comments_count=_count(Comment), attachments_count=_count(Attachment))
         if self.action != "list" and is_agent(self.request.user):
-            return tickets.defer(*UNSHOWN).select_related("outbox")
+            return tickets.defer(None).defer(*UNSHOWN).select_related("outbox")
         return tickets.defer("raw", *UNSHOWN)
 
     def get_serializer_class(self) -> type[Any]:
