@@ -96,7 +96,7 @@ def read_event(provider: Provider, request: HttpRequest) -> WebhookEvent:
     try:
         return _storable(provider.parse_webhook(request.headers, body))
     except WebhookRejected as refusal:
-        if 400 <= refusal.status < 500:
+        if refusal.status in range(400, 500):
             raise
         raise WebhookRejected(str(refusal), status=400) from None
     except (ImproperlyConfigured, NotSent):

@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from django.core.exceptions import ImproperlyConfigured
 from django.utils.module_loading import import_string
 
 from django_support_tickets.conf import settings
@@ -21,6 +22,10 @@ class ProviderHandler:
             return backend(alias, **options)
         except TypeError as error:
             raise InvalidProvider(f"Provider {alias!r}: {_complaint(error)}") from None
+        except ImproperlyConfigured:
+            raise
+        except Exception as error:  # of a class of the project's own; its text may quote an option
+            raise InvalidProvider(f"Provider {alias!r}: building it raised {type(error).__name__}.") from None
 
     def configured(self, alias: str) -> tuple[type[Provider], Mapping[str, Any]]:
         """Return the class and the OPTIONS of an alias; raise InvalidProvider if there is none that can be used."""

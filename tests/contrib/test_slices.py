@@ -158,7 +158,7 @@ class TestFailures:
         caplog.set_level(logging.DEBUG)
         with pytest.raises(WorkFailed) as caught:
             send_due("desk", **HERE)
-        assert str(caught.value) == "push desk failed: ConnectionError"
+        assert str(caught.value) == "push desk failed: Provider 'desk': building it raised ConnectionError."
         assert caught.value.__context__ is None
         assert "canary" not in "".join(traceback.format_exception(caught.value)) + caplog.text
         (record,) = [record for record in caplog.records if record.name == slices.__name__]

@@ -173,6 +173,8 @@ class CustomProvider(Provider):
         super().__init__(alias)
         if required == "broken":
             raise InvalidProvider("Provider 'custom': required is broken")
+        if required == "nonsense":
+            raise ValueError("SENSITIVE")
 
     def get(self, ref: TicketRef) -> TicketRecord:
         raise NotImplementedError

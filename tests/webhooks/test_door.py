@@ -182,6 +182,14 @@ class TestBrokenConfiguration:
         assert deliver("custom", {}, b"{}").status_code == 503
         assert "Provider 'custom': required is broken" in caplog.text
 
+    def test_a_class_that_cannot_be_built_is_no_fault_of_the_vendor(self, settings: Any, caplog: Any) -> None:
+        settings.SUPPORT_TICKETS_PROVIDERS = {
+            "custom": {"BACKEND": "tests.webhooks.cases.CustomProvider", "OPTIONS": {"required": "nonsense"}}
+        }
+        assert deliver("custom", {}, b"{}").status_code == 503
+        assert "Provider 'custom': building it raised ValueError" in caplog.text
+        assert "SENSITIVE" not in caplog.text
+
     def test_a_secret_manager_that_is_down_is_no_fault_of_the_vendor(self, settings: Any) -> None:
         def secrets() -> list[str]:
             raise ConnectionError("vault")
@@ -254,8 +262,8 @@ class TestUsersProvider:
         assert deliver("custom", {}, b"").status_code == 200
         assert not is_due(ticket)
 
-    @pytest.mark.parametrize("status", [200, 301, 500, 503])
-    def test_a_refusal_is_always_a_4xx(self, parse_by: Callable[..., None], status: int) -> None:
+    @pytest.mark.parametrize("status", [200, 301, 500, 503, "403", None])
+    def test_a_refusal_is_always_a_4xx(self, parse_by: Callable[..., None], status: Any) -> None:
         def parse(headers: Any, body: bytes) -> WebhookEvent:
             raise WebhookRejected("no", status=status)
 
