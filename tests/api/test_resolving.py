@@ -9,6 +9,7 @@ import pytest
 from django.contrib.auth import get_user_model
 
 from django_support_tickets.api.scope import customer_of, offered, tickets_for
+from django_support_tickets.models import Ticket
 
 LOCAL = {"BACKEND": "django_support_tickets.providers.local.LocalProvider"}
 
@@ -67,3 +68,10 @@ def test_a_text_that_no_database_can_hold_is_dropped(ana: Any, settings: Any) ->
 def test_nobody_has_no_tickets_even_if_the_scope_gives_all(settings: Any) -> None:
     settings.SUPPORT_TICKETS_TICKET_SCOPE = lambda user: 1 / 0
     assert not tickets_for(None).exists()
+
+
+def test_the_scope_is_asked_about_this_user(ana: Any, settings: Any) -> None:
+    asked: list[Any] = []
+    settings.SUPPORT_TICKETS_TICKET_SCOPE = lambda user: asked.append(user) or Ticket.objects.none()
+    assert not tickets_for(ana).exists()
+    assert asked == [ana]
