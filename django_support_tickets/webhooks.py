@@ -128,9 +128,8 @@ def accept(alias: str, event: WebhookEvent) -> Receipt:
     Return the answer, after which a pull is asked for.
     """
     using = router.db_for_write(Ticket)
-    made_due: list[bool] = []
-    repeated(lambda: made_due.append(_remember(alias, event, using=using)), using=using, times=2)
-    return Receipt(partial(_announce, alias, is_due=made_due[-1], using=using))
+    is_due = _remember(alias, event, using=using)
+    return Receipt(partial(_announce, alias, is_due=is_due, using=using))
 
 
 def _announce(alias: str, *, is_due: bool, using: str) -> None:
@@ -202,12 +201,12 @@ AT_ONCE = f"""WITH delivery AS (INSERT INTO {INSERT} ON CONFLICT DO NOTHING RETU
 def _remember(alias: str, event: WebhookEvent, *, using: str) -> bool:
     """Store an event and make its ticket due, all or nothing; return whether a ticket was made due."""
     store = _store_at_once if connections[using].vendor == "postgresql" else _store_in_transaction
-    is_new, is_hinted = store(alias, event, using=using)
+    is_new, is_hinted = repeated(lambda: store(alias, event, using=using), using=using, times=2)
     if is_hinted or not is_new or not event.remote_id:
         return is_hinted
     # Nobody knew this id. A push that stores it just now looks for this delivery after its commit, as this looks for
     # the id after the delivery's: whichever is later sees the other.
-    return _hint(alias, event, using=using)
+    return repeated(lambda: _hint(alias, event, using=using), using=using, times=2)
 
 
 def _store_at_once(alias: str, event: WebhookEvent, *, using: str) -> tuple[bool, bool]:

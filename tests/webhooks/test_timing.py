@@ -10,7 +10,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from django.db import DatabaseError, connection, connections
+from django.db import DatabaseError, OperationalError, connection, connections
 from django.utils import timezone
 
 from django_support_tickets.models import Delivery, Ticket, WebhookDelivery
@@ -107,6 +107,25 @@ class TestWebhookBeforeItsPush:
 
         with connection.execute_wrapper(push_commits_after_the_first_look):
             assert deliver("ripio", *ripio_signed(ripio_event())).status_code == 200
+        assert is_due(ticket)
+
+    @pytest.mark.django_db(transaction=True)
+    @pytest.mark.fault(64, 91)
+    def test_the_second_look_is_repeated_when_the_connection_is_lost(self) -> None:
+        ticket = cases.ticket("ripio", None, delivery="queued")
+        looks: list[str] = []
+
+        def push_commits_and_the_connection_is_lost(execute: Callable[..., Any], sql: str, *details: Any) -> Any:
+            if "next_poll_at" in sql:
+                looks.append(sql)
+                if len(looks) == 2:
+                    Ticket.objects.filter(pk=ticket.pk).update(remote_id=RIPIO_ID, delivery="delivered")
+                    raise OperationalError("gone")
+            return execute(sql, *details)
+
+        with connection.execute_wrapper(push_commits_and_the_connection_is_lost):
+            assert deliver("ripio", *ripio_signed(ripio_event())).status_code == 200
+        assert len(looks) == 3
         assert is_due(ticket)
 
     @pytest.mark.django_db(transaction=True)
