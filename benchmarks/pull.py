@@ -117,7 +117,7 @@ def fetching(rounds: int) -> bool:
 
 def walking(rounds: int) -> bool:
     """A list in which nothing has changed, against a bare loop over the same pages."""
-    total = 100_000 if is_full() else 10_000
+    total = 100_000 if is_full() else 20_000
     held = []
     for name, words in (("list_unchanged", ()), ("list_unchanged short rows", ("short",))):
         with database("postgresql") as environment, vendor(0, total, *words) as url:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 from django.db import transaction
 from django.db.models import Q
@@ -58,9 +58,8 @@ class Walk:
         return place < len(self.seen) and self.seen[place] == pk
 
 
-@dataclass(frozen=True, slots=True)
-class Listed:
-    """What a list row is compared with; fields in the order of COMPARED."""
+class Listed(NamedTuple):
+    """What a list row is compared with."""
 
     pk: int
     remote_id: str
@@ -68,9 +67,6 @@ class Listed:
     remote_status: str
     missing_since: datetime | None
     digest: str
-
-
-COMPARED = tuple(Listed.__dataclass_fields__)
 
 
 class Walking:
@@ -194,8 +190,8 @@ class Walking:
             self._suspect_unlisted(walk)
 
     def _stored(self, remote_ids: list[str]) -> dict[str, Listed]:
-        rows = read_rows(Ticket, COMPARED, using=self.run.using, alias=self.run.alias, remote_ids=remote_ids)
-        return {row[1]: Listed(*row) for row in rows}
+        rows = read_rows(Ticket, Listed._fields, using=self.run.using, alias=self.run.alias, remote_ids=remote_ids)
+        return {row.remote_id: row for row in map(Listed._make, rows)}
 
     def _hint(self, pks: list[int]) -> None:
         if pks:
