@@ -4,22 +4,20 @@ from __future__ import annotations
 
 import time
 from array import array
-from bisect import bisect_left
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
-from datetime import datetime
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 from django.db import transaction
 from django.db.models import Q
 
 from django_support_tickets.exceptions import Refused
-from django_support_tickets.merge import NOT_FOUND, cleaning, read_rows
-from django_support_tickets.models import ERASED, ProviderState, Ticket, milliseconds, moment_of
+from django_support_tickets.merge import NOT_FOUND, read_rows
+from django_support_tickets.models import ProviderState, Ticket, milliseconds, moment_of
 from django_support_tickets.providers import providers
-from django_support_tickets.records import ABSENT, Page, TicketRecord
+from django_support_tickets.records import Page, TicketRecord
 from django_support_tickets.sync.fetching import Fetching
+from django_support_tickets.sync.listing import Listed, Walk, is_news
 from django_support_tickets.sync.missing import BRAKE_COUNT, is_braked
 from django_support_tickets.sync.run import Run
 from django_support_tickets.sync.selection import BATCH, keys_of, living_tickets
@@ -29,44 +27,10 @@ WALK_SECONDS = 3600.0
 RETRY_SECONDS = 300.0
 #: A cursor that is older than this is not tried any more.
 CURSOR_MS = milliseconds(WALK_SECONDS)
-STATUS_MAX = Ticket._meta.get_field("remote_status").max_length
 #: A cursor is saved with its page. Where a page has brought nothing, at most so many seconds of walking are repeated.
 SAVE_WITHIN = 1.0
 #: More pages than this are no list but a loop.
 MOST_PAGES = 10_000
-
-
-@dataclass(slots=True)
-class Walk:
-    """One walk through one list."""
-
-    state: ProviderState
-    cursor: str | None
-    started_at: int
-    # From its first page on in this process: only then it is known which tickets it has not shown.
-    is_whole: bool
-    pages: int = 0
-    saved_at: float = 0.0
-    # Listed and not yet compared with what is stored.
-    rows: dict[str, TicketRecord] = field(default_factory=dict)
-    seen: array[int] = field(default_factory=lambda: array("q"))
-    cursors: set[str] = field(default_factory=set)
-
-    def has_seen(self, pk: int) -> bool:
-        """Return whether the list has shown a ticket; `seen` must be sorted."""
-        place = bisect_left(self.seen, pk)
-        return place < len(self.seen) and self.seen[place] == pk
-
-
-class Listed(NamedTuple):
-    """What a list row is compared with."""
-
-    pk: int
-    remote_id: str
-    remote_updated_at: datetime | None
-    remote_status: str
-    missing_since: datetime | None
-    digest: str
 
 
 class Walking:
@@ -176,7 +140,7 @@ class Walking:
         records, walk.rows = walk.rows, {}
         self.run.counts.listed += len(records)
         stored = self._stored(list(records))
-        changed = [row.pk for row in stored.values() if _is_news(row, records[row.remote_id])]
+        changed = [row.pk for row in stored.values() if is_news(row, records[row.remote_id])]
         walk.seen.extend(row.pk for row in stored.values())
         self.run.counts.hinted += len(changed)
         if self.run.dry:
@@ -253,19 +217,3 @@ class Walking:
         if self.run.provider.capabilities.lists_by_customer:
             rows = rows.filter(customer_id=walk.state.scope)
         return keys_of(rows)
-
-
-def _is_news(row: Listed, record: TicketRecord) -> bool:
-    """Return whether a list row says that a GET would bring something."""
-    if row.digest == ERASED:
-        return False
-    if row.missing_since is not None:
-        return True
-    if (record.updated_at, record.remote_status) == (row.remote_updated_at, row.remote_status):
-        return False  # nearly all rows, at a fraction of what follows
-    version = cleaning.moment(record.updated_at)
-    if version is not None and row.remote_updated_at is not None and version < row.remote_updated_at:
-        return False
-    is_newer = version is not None and version != row.remote_updated_at
-    status = record.remote_status
-    return is_newer or (status is not ABSENT and cleaning.text(status, STATUS_MAX) != row.remote_status)
