@@ -127,7 +127,7 @@ class TestADay:
 
     def test_webhooks(self, site: Sandbox, logged: list[str], client: Client) -> None:
         ticket = canary.raise_ticket(site, "ripio")
-        canary.sync()
+        canary.sync("--workers", "1")  # SQLite in memory has but one connection
         ticket.refresh_from_db()
         for alias, vendor in (("ripio", site.ripio), ("moov", site.moov)):
             payload = {"eventType": "SUPPORT_TICKET.CREATED", "note": WORDS["answer"], "data": {"x": WORDS["e-mail"]}}
