@@ -36,7 +36,16 @@ PEER_RUNS = 3
 WINDOW = 50_000
 KEPT = timedelta(hours=6)
 # Milliseconds that a page may take, as the median of RUNS.
-GATES = {"list, plain": 100, "list, one filter": 1000, "list, prefix search": 100, "dashboard": 200}
+GATES = {"list, plain": 100, "list, prefix search": 100, "dashboard": 200}
+ONE_FILTER = 1000
+# A choice of each filter -> what Django's own filter would be asked.
+FILTERS = {
+    "status=waiting": "status__exact=waiting",
+    "account=ankra": "provider__exact=ankra",
+    "delivery=delivered": "delivery__exact=delivered",
+    "attention=person": "delivery__exact=uncertain",
+    "attention=missing": "delivery__exact=refused",
+}
 
 
 def configure(database: str) -> None:
@@ -227,8 +236,7 @@ def run(rows: int) -> int:
     ours, plain = "/admin/support_tickets/ticket/", "/plain/support_tickets/ticket/"
     pairs: dict[str, tuple[Callable[[], Any], Callable[[], Any]]] = {
         "list, plain": (get(ours), get(plain)),
-        "list, one filter": (get(f"{ours}?status=waiting"), get(f"{plain}?status__exact=waiting")),
-        "list, needs a person": (get(f"{ours}?attention=person"), get(f"{plain}?delivery__exact=uncertain")),
+        **{f"list, {one}": (get(f"{ours}?{one}"), get(f"{plain}?{peer}")) for one, peer in FILTERS.items()},
         "list, prefix search": (get(f"{ours}?q={term}"), get(f"{plain}?q={term}")),
         "list, words": (get(f"{ours}?q=upgrade+of+the"), get(f"{plain}?q=upgrade")),
         "dashboard": (dashboard, window),
@@ -240,7 +248,7 @@ def run(rows: int) -> int:
 
 def show(name: str, ours: float, peer: float) -> bool:
     """Print a line; return whether the gate is held."""
-    gate = GATES.get(name)
+    gate = ONE_FILTER if "=" in name else GATES.get(name)
     return report(
         f"admin.{name}",
         ours=f"{ours:.1f} ms",
