@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django.conf import settings as django_settings
 from django.contrib.auth import get_user_model
 from django.contrib.auth.models import AbstractUser
-from django.test import Client
+from django.test import Client, override_settings
+from pytest_django.live_server_helper import LiveServer
 
 from django_support_tickets.testing.sandbox import Sandbox
 from tests.browser.desk import Desk
@@ -31,6 +33,15 @@ def missing(what: str) -> None:
     if os.environ.get("CI") == "true":
         pytest.fail(f"{what} is missing, and CI=true")
     pytest.skip(f"{what} is missing (apt-get install chromium chromium-driver; pip install selenium)")
+
+
+@pytest.fixture(scope="session")
+def live_server() -> Iterator[LiveServer]:
+    """The site under a strict policy; a server takes over the middleware that is set when it starts."""
+    with override_settings(MIDDLEWARE=["tests.browser.csp.strict_policy", *django_settings.MIDDLEWARE]):
+        server = LiveServer("127.0.0.1")
+    yield server
+    server.stop()
 
 
 @pytest.fixture(scope="session")
@@ -79,14 +90,13 @@ def agent(transactional_db: None) -> AbstractUser:
 
 @pytest.fixture
 def accounts(sandbox: Sandbox, settings: Any) -> Sandbox:
-    """Four vendors on this machine, worked for as soon as something is committed, under a strict policy."""
+    """Four vendors on this machine, worked for as soon as something is committed."""
     options = sandbox.options()
     options["ankra"]["rate"] = 50
     settings.SUPPORT_TICKETS_PROVIDERS = {
         alias: {"BACKEND": backend, "OPTIONS": options[alias]} for alias, backend in BACKENDS.items()
     }
     settings.SUPPORT_TICKETS_DISPATCHER = "inline"
-    settings.MIDDLEWARE = ["tests.browser.csp.strict_policy", *settings.MIDDLEWARE]
     return sandbox
 
 

@@ -16,11 +16,12 @@ class Desk:
     def __init__(self, driver: Any, url: str) -> None:
         self.driver = driver
         self.url = url
-        self.seen: list[str] = []
+        self.heard: list[str] = []
 
     def log_in(self, session: str) -> None:
         """Take the session over and forget what the console said before."""
         self.size(1280, 900)
+        self.dark(False)
         self.driver.get(f"{self.url}/admin/login/")
         self.driver.delete_all_cookies()
         self.driver.add_cookie({"name": "sessionid", "value": session, "path": "/"})
@@ -92,15 +93,21 @@ class Desk:
         width = "return document.documentElement.scrollWidth > document.documentElement.clientWidth"
         return bool(self.driver.execute_script(width))
 
+    def unfold(self) -> None:
+        """Open what is folded away."""
+        self.driver.execute_script("document.querySelectorAll('details').forEach(one => { one.open = true })")
+
     def photograph(self, path: Path) -> None:
         """Save what the window shows."""
         self.driver.save_screenshot(str(path))
 
     def violations(self, axe: str, *, within: str = "") -> list[str]:
         """Return the serious and critical findings of axe."""
+        self.listen()
         self.driver.execute_script(axe)
         run = "const done = arguments[1]; axe.run(arguments[0] || document).then(r => done(r.violations))"
         found = self.driver.execute_async_script(run, within)
+        self.driver.get_log("browser")  # axe tries styles that the policy refuses, which says nothing of the page
         return [
             f"{one['id']}: {node['html'][:160]} {node['failureSummary'][:300]}"
             for one in found
@@ -108,10 +115,16 @@ class Desk:
             for node in one["nodes"]
         ]
 
-    def complaints(self) -> list[str]:
-        """Return what the console said: refused by the policy, not found, errors of scripts."""
+    def listen(self) -> None:
+        """Take down what the console has said."""
         lines = [line for line in self.driver.get_log("browser") if line["level"] in ("SEVERE", "WARNING")]
-        return [line["message"] for line in lines if "/favicon.ico" not in line["message"]]
+        self.heard += [line["message"] for line in lines if "/favicon.ico" not in line["message"]]
+
+    def complaints(self) -> list[str]:
+        """Return what the console said since the last time: refused by the policy, not found, errors of scripts."""
+        self.listen()
+        heard, self.heard = self.heard, []
+        return heard
 
     def tab_to(self, selector: str, *, at_most: int = 120) -> Any:
         """Press the Tab key until the element that a selector names has the focus; return it."""

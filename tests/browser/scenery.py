@@ -192,13 +192,14 @@ def _conversation(agent: Any, now: Any) -> Ticket:
             state=Attachment.State.REMOTE, delivery=Delivery.DELIVERED, created_at=begun + timedelta(minutes=281),
         ),
     ])  # fmt: skip
-    for kind, changes, minutes in (
-        (TicketEvent.Kind.DELIVERED, {"item": "create", "remote_id": "f1943c59-9c1b-4fe3-9b61-f4ae188d8986"}, 0),
-        (TicketEvent.Kind.CHANGED, {"status": ["open", "in_progress"]}, 61),
-        (TicketEvent.Kind.CHANGED, {"status": ["in_progress", "waiting"]}, 281),
+    sent = {"item": "create", "remote_id": "f1943c59-9c1b-4fe3-9b61-f4ae188d8986"}
+    for kind, source, changes, minutes in (
+        (TicketEvent.Kind.DELIVERED, "push", sent, 0),
+        (TicketEvent.Kind.CHANGED, "pull", {"status": ["open", "in_progress"]}, 61),
+        (TicketEvent.Kind.CHANGED, "pull", {"status": ["in_progress", "waiting"]}, 281),
     ):
         TicketEvent.objects.create(
-            ticket=ticket, kind=kind, changes=changes, source="pull", at=begun + timedelta(minutes=minutes)
+            ticket=ticket, kind=kind, changes=changes, source=source, at=begun + timedelta(minutes=minutes)
         )
     ticket.refresh_from_db()
     WebhookDelivery.objects.create(

@@ -52,13 +52,44 @@ def pages(agent: AbstractUser, accounts: Any) -> dict[str, str]:
 def test_every_page_is_clean_before_axe_and_under_the_policy(
     desk: Desk, pages: dict[str, str], axe: str, look: str, tmp_path: Path
 ) -> None:
-    desk.size(*((360, 1400) if look == "narrow" else (1280, 900)))
+    desk.size(*((360, 1400) if look == "narrow" else (1280, 800)))
     desk.dark(look == "dark")
     folder = Path(PICTURES) if PICTURES else tmp_path
     found: list[str] = []
     for name, path in pages.items():
         desk.open(path)
         desk.photograph(folder / f"{name}-{look}.png")
+        desk.unfold()
         found += [f"{name}: {violation}" for violation in desk.violations(axe)]
         found += [f"{name}: too wide"] * desk.is_too_wide()
     assert not found, "\n".join(found)
+
+
+def test_complaints_are_clean_before_axe_too(desk: Desk, pages: dict[str, str], axe: str) -> None:
+    for is_dark in (False, True):
+        desk.dark(is_dark)
+        for name, button, field in (
+            ("raise-ripio", "Submit", ".field-subject"),
+            ("settle", "Settle", ".st-choice"),
+            ("ticket", "Send reply", ".st-field"),
+        ):
+            desk.open(pages[name])
+            desk.press(button)
+            assert desk.one(f"{field} .errorlist").is_displayed()
+            assert not desk.violations(axe), (name, is_dark)
+
+
+def test_what_is_wrong_would_be_seen(desk: Desk, pages: dict[str, str], axe: str) -> None:
+    """The judges are judged: a faint text, a script inline, a page that is too wide."""
+    desk.open(pages["ticket"])
+    assert not desk.violations(axe)
+    desk.driver.execute_script("document.querySelector('.st-text').style.color = '#bbb'")
+    assert "color-contrast" in " ".join(desk.violations(axe))
+    desk.driver.execute_script(
+        "const one = document.createElement('script'); one.text = 'document.title = 1'; document.head.append(one)"
+    )
+    assert "Content Security Policy" in " ".join(desk.complaints())
+    assert desk.driver.title != "1"
+    assert not desk.is_too_wide()
+    desk.driver.execute_script("document.querySelector('.st-page').style.minWidth = '3000px'")
+    assert desk.is_too_wide()
