@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import logging
 from datetime import datetime
+from functools import cache
 from typing import Any, cast
 
 from django.contrib.auth.base_user import AbstractBaseUser
 from django.db import IntegrityError, transaction
+from django.utils import timezone
 
 from django_support_tickets.exceptions import ProviderError
 from django_support_tickets.models import Submission, TicketEvent, epoch_now, moment_of
 from django_support_tickets.outbox.claims import Claim
 from django_support_tickets.outbox.flight import ticket_id_of
 from django_support_tickets.outbox.items import Item
+from django_support_tickets.outbox.statements import Statement, inserting
 from django_support_tickets.records import clean_text, one_line
 
 logger = logging.getLogger(__name__)
@@ -31,8 +34,10 @@ def describe(error: ProviderError) -> str:
 
 def write_event(claim: Claim, kind: TicketEvent.Kind, item: Item, changes: dict[str, Any]) -> None:
     """Add a line to the ticket's timeline."""
-    TicketEvent.objects.using(claim.using).create(
+    _adding().run(
+        claim.using,
         ticket_id=claim.entry.ticket_id,
+        at=timezone.now(),
         kind=kind,
         source=TicketEvent.Source.PUSH,
         changes={"item": item.operation, "key": str(item.row.key), **changes},
@@ -97,6 +102,11 @@ def log_facts(claim: Claim, item: Item, name: str, *, request_id: str = "") -> d
         "request_id": request_id or claim.entry.request_id,
         "duration": (claim.moment - claimed_at).total_seconds() if claimed_at else 0.0,
     }
+
+
+@cache
+def _adding() -> Statement:
+    return Statement(inserting(TicketEvent, "ticket_id", "at", "kind", "source", "changes"))
 
 
 def _is_known(claim: Claim, item: Item, remote_id: str) -> bool:

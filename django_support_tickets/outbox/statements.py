@@ -12,7 +12,7 @@ from weakref import WeakKeyDictionary
 from django.db import connections, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import Expression, Field, Model, QuerySet
-from django.db.models.sql import DeleteQuery, Query, UpdateQuery
+from django.db.models.sql import DeleteQuery, InsertQuery, Query, UpdateQuery
 from django.db.models.sql.compiler import SQLCompiler
 
 
@@ -69,7 +69,8 @@ class Statement:
         if known is None:
             compiler = self._query.clone().get_compiler(using)
             with transaction.atomic(using=using, savepoint=False):  # else Django makes no statement that locks rows
-                sql, params = compiler.as_sql()
+                made: Any = compiler.as_sql()
+            sql, params = made[0] if isinstance(made, list) else made  # an insertion may be several
             known = self._compiled[connection] = _Compiled(compiler, sql, tuple(params))
         return known
 
@@ -79,6 +80,14 @@ def updating(rows: QuerySet[Any], **changes: Any) -> Query:
     query = cast(UpdateQuery, rows.query.chain(UpdateQuery))
     query.add_update_values(changes)
     query.clear_ordering(force=True)
+    return query
+
+
+def inserting(model: type[Model], *names: str) -> Query:
+    """Return the query that adds a row, with a slot for each of these attributes; no signal is sent."""
+    query = InsertQuery(model)
+    fields = [cast("Field[Any, Any]", model._meta.get_field(name)) for name in names]
+    query.insert_values(fields, [model(**{name: slot(model, name) for name in names})])
     return query
 
 

@@ -12,9 +12,9 @@ from django.db import Error, connection, connections, transaction
 from django.db.models import F
 from django.test.utils import CaptureQueriesContext
 
-from django_support_tickets.models import OutboxEntry, Ticket
+from django_support_tickets.models import OutboxEntry, Ticket, TicketEvent
 from django_support_tickets.models.clock import project_time
-from django_support_tickets.outbox.statements import Statement, deleting, slot, updating
+from django_support_tickets.outbox.statements import Statement, deleting, inserting, slot, updating
 
 pytestmark = pytest.mark.django_db
 
@@ -62,6 +62,14 @@ def test_rows_that_do_not_match_are_left_alone(ticket: Ticket) -> None:
     assert gone.run("default", provider="other") == 0
     assert gone.run("default", provider="local") == 1
     assert not OutboxEntry.objects.exists()
+
+
+def test_a_row_is_added_with_the_fields_values(ticket: Ticket) -> None:
+    adding = Statement(inserting(TicketEvent, "ticket_id", "kind", "changes", "at", "source"))
+    values: dict[str, Any] = {"kind": "delivered", "changes": {"é": [None]}, "at": ticket.created_at, "source": "push"}
+    assert adding.run("default", ticket_id=ticket.pk, **values) == 1
+    event = TicketEvent.objects.get(ticket=ticket)
+    assert (event.kind, event.changes, event.at, event.source, event.actor) == (*values.values(), None)
 
 
 def test_it_is_compiled_once_and_run_with_other_values_each_time(ticket: Ticket) -> None:
