@@ -9,6 +9,7 @@ from django.core.files.uploadhandler import FileUploadHandler
 from django.core.handlers.wsgi import LimitedStream
 from django.http import HttpRequest
 from django.http.request import UnreadablePostError
+from django.utils.translation import gettext as _
 
 from django_support_tickets.api.parsers import TooLarge
 from django_support_tickets.attachments.rules import largest
@@ -90,7 +91,8 @@ class CappedUpload(FileUploadHandler):
     def receive_data_chunk(self, raw_data: bytes, start: int) -> bytes:
         """Pass the bytes on to the next handler while there are not too many."""
         if start + len(raw_data) > self.file_max:
-            raise TooLarge()
+            message = _("At most %(limit)d bytes.") if self.file_max else _("This account's vendor takes no files.")
+            raise TooLarge({str(self.field_name): [message % {"limit": self.file_max}]})
         return raw_data
 
     def file_complete(self, file_size: int) -> None:

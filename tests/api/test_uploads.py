@@ -140,7 +140,7 @@ def test_a_request_that_is_too_large_is_not_read(sender: dict[str, str], assert_
 def test_a_file_that_is_too_large_is_read_no_further(sender: dict[str, str], assert_nothing_is_left: Check) -> None:
     body = Body(form(b"x" * MAX, end=False), padding=FIELDS)
     status, answer = post(sender, body, length=2 * MAX + FIELDS)
-    assert (status, json.loads(answer)) == (413, {"detail": "The request is too large."})
+    assert (status, json.loads(answer)) == (413, {"files": [f"At most {MAX} bytes."]})
     assert body.taken < 4 * MAX
     assert_nothing_is_left()
 

@@ -48,7 +48,7 @@ PROBLEMS = {
     406: OpenApiResponse(Problem, "Only JSON is answered."),
     409: OpenApiResponse(Problem, "Its state does not allow this."),
     410: OpenApiResponse(Problem, "The vendor does not have this file any more."),
-    413: OpenApiResponse(Problem, "The request is too large."),
+    413: OpenApiResponse(FIELDS, "The request is too large, or a file in it."),
     415: OpenApiResponse(Problem, "This content type is not taken."),
     422: OpenApiResponse(Problem, "This Idempotency-Key was used for another request."),
     429: OpenApiResponse(Problem, "Too much for now; Retry-After says when it works again."),
