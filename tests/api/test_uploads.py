@@ -22,7 +22,12 @@ from django_support_tickets.providers.local import LocalProvider
 from django_support_tickets.records import AttachmentRules, Capabilities
 from tests.api.conftest import BASE, LOCAL
 
-pytestmark = [pytest.mark.django_db, pytest.mark.urls("tests.api.urls"), pytest.mark.fault(71)]
+# A request that comes through the handler ends with its connection closed, unlike one of the test client.
+pytestmark = [
+    pytest.mark.django_db(transaction=True),
+    pytest.mark.urls("tests.api.urls"),
+    pytest.mark.fault(71),
+]
 
 URL = f"{BASE}/tickets/"
 MAX = 100_000

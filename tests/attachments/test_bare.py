@@ -63,7 +63,7 @@ def test_a_file_is_stored_scanned_sent_handed_out_and_deleted(
 ) -> None:
     settings.SUPPORT_TICKETS_FILE_SCANNER = f"{test_scanning.__name__}.find_virus"
     attachment = attach()
-    assert push("local").delivered == 1
+    push("local")
     attachment.refresh_from_db()
     assert (attachment.delivery, attachment.state) == ("delivered", "stored")
     response = attachment_response(attachment)
