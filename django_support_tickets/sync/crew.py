@@ -1,11 +1,45 @@
 from __future__ import annotations
 
 import queue
+import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Generic, TypeVar
 
 R = TypeVar("R")
+
+#: For how long a thread that computes may keep others from running, in seconds, while a crew is at work. The default
+#: is ten times that, and each call waits for its turn several times: a third of the speed while a page is written.
+SWITCH_SECONDS = 0.0005
+
+
+class Turns:
+    """The interpreter's switch interval, short while at least one crew is at work in this process."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._crews = 0
+        self._before = 0.0
+
+    @contextmanager
+    def short(self) -> Iterator[None]:
+        """Let threads take short turns inside the block."""
+        with self._lock:
+            self._crews += 1
+            if self._crews == 1:
+                self._before = sys.getswitchinterval()
+                sys.setswitchinterval(min(self._before, SWITCH_SECONDS))
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._crews -= 1
+                if not self._crews:
+                    sys.setswitchinterval(self._before)
+
+
+turns = Turns()
 
 
 class Crew(Generic[R]):

@@ -17,7 +17,7 @@ from django_support_tickets.models import ProviderState, SyncRun
 from django_support_tickets.models.pauses import admit, paused
 from django_support_tickets.providers import Provider, providers
 from django_support_tickets.sync.counts import PullCounts
-from django_support_tickets.sync.crew import Crew
+from django_support_tickets.sync.crew import Crew, turns
 from django_support_tickets.sync.fetching import Fetching
 from django_support_tickets.sync.hints import hint_all
 from django_support_tickets.sync.lock import RunLock
@@ -50,7 +50,7 @@ def pull(
     """
     refuse_inside_transaction()
     provider = providers[alias]
-    with closing(Crew[Callable[[], None]](_useful(workers, provider))) as crew:
+    with turns.short(), closing(Crew[Callable[[], None]](_useful(workers, provider))) as crew:
         run = Run(alias, using, provider, crew, stop=stop, progress=progress)
         if dry_run:
             run.report = report or (lambda difference: None)
