@@ -27,7 +27,6 @@ suppress_warnings = ["myst.header"]
 exclude_patterns = ["_build", "examples"]
 html_theme = "furo"
 html_title = f"django-support-tickets {__version__}"
-html_static_path = ["screenshots"] if (ROOT / "docs" / "screenshots").exists() else []
 autodoc_member_order = "bysource"
 autodoc_typehints = "description"
 autodoc_typehints_description_target = "documented_params"
