@@ -15,6 +15,10 @@ def remote_id(number: int) -> str:
     return str(uuid.UUID(int=number + 1, version=4))
 
 
+def number_of(remote_id: str) -> int:
+    return uuid.UUID(remote_id).int % 2**62 - 1
+
+
 def ticket(number: int) -> dict[str, Any]:
     """Return a ticket as a GET shows it."""
     at = f"2026-11-{1 + number % 20:02d}T10:{number % 60:02d}:00Z"

@@ -11,11 +11,10 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
-import uuid
 from functools import cache
 from urllib.parse import parse_qs, urlsplit
 
-from benchmarks.pull_site.tickets import page, ticket
+from benchmarks.pull_site.tickets import number_of, page, ticket
 
 END = b"\r\n\r\n"
 
@@ -53,7 +52,7 @@ def answer(path: str, total: int, is_short: bool) -> bytes:
     if query:
         content = page(int(query["page"][0]), int(query["page_size"][0]), total, is_short=is_short)
     else:
-        content = ticket(uuid.UUID(parts.path.rpartition("/")[2]).int % 2**62 - 1)
+        content = ticket(number_of(parts.path.rpartition("/")[2]))
     body = json.dumps(content).encode()
     head = f"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
     return head.encode() + body
