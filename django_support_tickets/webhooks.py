@@ -192,7 +192,11 @@ UPDATE = """UPDATE support_tickets_ticket SET next_poll_at = {due}
 IS_FETCHED = "(delivered_at IS NULL OR synced_at >= delivered_at)"
 DUE = f"CASE WHEN synced_at > %s AND {IS_FETCHED} THEN %s ELSE %s END"
 NOW_POSTGRESQL = "date_trunc('milliseconds', clock_timestamp())"
-DUE_POSTGRESQL = f"GREATEST({NOW_POSTGRESQL}, CASE WHEN {IS_FETCHED} THEN LEAST(synced_at, {NOW_POSTGRESQL}) + %s END)"
+# LEAST() ignores a NULL: what was never fetched must not look as if it had been just now.
+FETCHED_POSTGRESQL = f"synced_at IS NOT NULL AND {IS_FETCHED}"
+DUE_POSTGRESQL = (
+    f"GREATEST({NOW_POSTGRESQL}, CASE WHEN {FETCHED_POSTGRESQL} THEN LEAST(synced_at, {NOW_POSTGRESQL}) + %s END)"
+)
 AT_ONCE = f"""WITH delivery AS (INSERT INTO {INSERT} ON CONFLICT DO NOTHING RETURNING 1),
     hint AS ({UPDATE.format(due=DUE_POSTGRESQL)} AND EXISTS (SELECT 1 FROM delivery) RETURNING 1)
     SELECT EXISTS (SELECT 1 FROM delivery), EXISTS (SELECT 1 FROM hint)"""  # noqa: S608
