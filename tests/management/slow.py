@@ -49,6 +49,7 @@ def write_settings(folder: Path) -> dict[str, str]:
         " 'OPTIONS': {'transaction_mode': 'IMMEDIATE'}}}\n"
         "SUPPORT_TICKETS_PROVIDERS = {'desk': {'BACKEND': 'tests.management.slow.SlowProvider'}}\n"
         "INSTALLED_APPS = ['django.contrib.auth', 'django.contrib.contenttypes', 'django_support_tickets']\n"
+        "AUTH_USER_MODEL = 'auth.User'\n"
         "ROOT_URLCONF = __name__\n"
         "urlpatterns = []\n"
     )
