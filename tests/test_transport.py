@@ -144,8 +144,8 @@ class TestDeadline:
             to(server).send(request)
 
     def test_an_operation_bounds_all_its_requests_and_starts_none_that_cannot_end(self) -> None:
-        with ScriptedServer(silence) as server, lasting(0.2):
-            with total_deadline(0.2), total_deadline(60):
+        with ScriptedServer(silence) as server, lasting(0.6):
+            with total_deadline(0.6), total_deadline(60):
                 with pytest.raises(Ambiguous):
                     to(server).send(GET)
                 with pytest.raises(NotSent, match="no time is left"):
