@@ -211,8 +211,8 @@ def _state_after(attachment: Attachment, error: ProviderError) -> Attachment.Sta
         return State.EXPIRED
     if isinstance(error, (Busy, AccessDenied)):
         return State.REMOTE
-    may_pass = isinstance(error, (NotSent, Ambiguous)) and not _is_given_up(attachment)
-    return State.REMOTE if may_pass else State.FAILED
+    may_pass = isinstance(error, (NotSent, Ambiguous)) and not error.is_lasting
+    return State.REMOTE if may_pass and not _is_given_up(attachment) else State.FAILED
 
 
 def _is_given_up(attachment: Attachment) -> bool:

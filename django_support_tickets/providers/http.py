@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from typing import Any, TypeVar, Unpack
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import urlsplit
 
 from django.core.checks import CheckMessage
 from django.core.checks import Warning as CheckWarning
@@ -37,7 +37,7 @@ from django_support_tickets.transport import (
     redact,
     total_deadline,
 )
-from django_support_tickets.transport.foreign import ForeignFiles
+from django_support_tickets.transport.foreign import ForeignFiles, next_url
 
 T = TypeVar("T")
 
@@ -104,9 +104,9 @@ class HttpProvider(Provider):
     def stream(
         self, operation: str, path: str, *, limit: int, follow: ForeignFiles | None = None
     ) -> Iterator[Download]:
-        """Yield a file of this account while it arrives; raise as `call()` does, Refused above `limit` bytes.
+        """Yield a file of this account while it arrives; raise as `call()` does, Ambiguous above `limit` bytes.
 
-        A redirect is followed, without the token, only to where `follow` allows.
+        A redirect is followed, without the token, only to where `follow` allows; that it leads to no file is Ambiguous.
         """
         request = self._request(operation, "GET", path, deadline=self.upload_deadline)
         with ExitStack() as stack:
@@ -115,9 +115,7 @@ class HttpProvider(Provider):
             if follow is None or not response.is_redirect:
                 yield self.transport.download(request, response, limit=limit)
             else:
-                yield stack.enter_context(
-                    follow.fetch(urljoin(response.url, response.headers["Location"]), limit=limit)
-                )
+                yield _redirected(response, follow, stack, limit=limit)
 
     def authorization(self) -> HeaderAuth:
         """Return what sets the Authorization header; a token that must be fetched is fetched here."""
@@ -253,6 +251,18 @@ class HttpProvider(Provider):
             raise self.invalid("base_url must be an http(s) address")
         if parts.username or parts.password or parts.query or parts.fragment:
             raise self.invalid("base_url must not contain a user, a query or a fragment")
+
+
+def _redirected(response: Response, follow: ForeignFiles, stack: ExitStack, *, limit: int) -> Download:
+    """Return the file to which an answer leads; raise Ambiguous if it leads to none, as that refuses nothing."""
+    url = next_url(response.url, response.headers["Location"])
+    try:
+        return stack.enter_context(follow.fetch(url, limit=limit))
+    except ProviderError as error:
+        lasting = error.is_lasting or isinstance(error, Refused)
+        facts: dict[str, Any] = {"alias": error.alias, "operation": error.operation}
+        failure = Ambiguous(error.cause, status=error.status or response.status_code, is_lasting=lasting, **facts)
+    raise failure
 
 
 def before_sending(error: ProviderError) -> ProviderError:
