@@ -14,15 +14,9 @@ from django.db import DatabaseError, connections
 from django_support_tickets import __version__
 from django_support_tickets.conf import settings
 from django_support_tickets.management.backlog import Backlog, backlog_of, parked
-from django_support_tickets.management.probing import (
-    SITE,
-    Finding,
-    Level,
-    ask_account,
-    ask_all,
-    ask_storage,
-    ask_webhook_address,
-)
+from django_support_tickets.management.findings import SITE, Finding, Level
+from django_support_tickets.management.knocking import ask_webhook_address, try_to_remember, without_secrets
+from django_support_tickets.management.probing import ask_account, ask_all, ask_storage
 from django_support_tickets.models import epoch_now
 from django_support_tickets.providers import providers
 
@@ -75,14 +69,14 @@ def examine(*, using: str, webhook_urls: Sequence[str] = (), patience: float = P
     report.findings += _look_at_settings()
     has_tables = _look_at_database(report, aliases, using=using)
     questions = {SITE: ask_storage} | {alias: partial(ask_account, alias) for alias in aliases}
-    questions |= {url: partial(ask_webhook_address, url) for url in webhook_urls}
+    questions |= {without_secrets(url): partial(ask_webhook_address, url) for url in webhook_urls}
     answers = ask_all(questions, seconds=patience)
     report.findings += [one for one in answers if one.subject == SITE]
     for alias in aliases:
         report.findings += [one for one in answers if one.subject == alias]
         if has_tables:
             report.backlogs[alias] = backlog = backlog_of(alias, using=using)
-            report.findings += [_sending(alias, backlog), _fetching(alias, backlog)]
+            report.findings += [*try_to_remember(alias), _sending(alias, backlog), _fetching(alias, backlog)]
     known = {SITE, *aliases}
     report.findings += [one for one in answers if one.subject not in known]
     return report

@@ -13,7 +13,9 @@ import hashlib
 import re
 import threading
 import time
+import uuid
 from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Any, Unpack
 
 from django.utils.translation import gettext
@@ -30,7 +32,7 @@ from django_support_tickets.providers.http import (
     uuid_of,
     words_of,
 )
-from django_support_tickets.providers.signatures import check_age, first_header, verify_hmac
+from django_support_tickets.providers.signatures import check_age, first_header, sign_hmac, verify_hmac
 from django_support_tickets.records import (
     AttachmentRules,
     Capabilities,
@@ -48,6 +50,7 @@ from django_support_tickets.transport import (
     MultipartBody,
     Token,
     clean_text,
+    json_body,
     parse_json,
     path_id,
 )
@@ -170,6 +173,12 @@ class RipioProvider(HttpProvider):
             raise WebhookRejected("the event names no ticket", status=400)
         identity = hashlib.sha256(body).hexdigest()
         return WebhookEvent(identity=identity, event_type=event_type[:64], remote_id=remote_id)
+
+    def sign_webhook(self, secret: str | bytes) -> tuple[Mapping[str, str], bytes]:
+        """Return a webhook of a type that Ripio does not have, which says nothing of any ticket."""
+        event = {"eventType": "TEST", "issueDatetime": datetime.now(UTC).isoformat(), "id": str(uuid.uuid4())}
+        body = b"".join(json_body(event))
+        return {self.signature_headers[0]: sign_hmac(secret, body, prefix="sha256=")}, body
 
     def deadline_of(self, operation: str) -> float:
         """Return how many seconds a whole operation may take; files travel with the create."""

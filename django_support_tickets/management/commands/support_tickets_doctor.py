@@ -9,7 +9,7 @@ from django.core.management.base import BaseCommand
 from django.db import DEFAULT_DB_ALIAS
 
 from django_support_tickets.management.doctor import Report, examine
-from django_support_tickets.management.probing import Level
+from django_support_tickets.management.findings import Level
 
 
 class Command(BaseCommand):
@@ -17,7 +17,7 @@ class Command(BaseCommand):
 
     help = (
         "Ask the vendors, the storage and the database whether all is well, and show the backlog of every account. "
-        "Nothing is sent, fetched or changed. Exit code 0: all is well; 1: something needs a look."
+        "No ticket is sent, fetched or changed. Exit code 0: all is well; 1: something needs a look."
     )
     # What they find wrong is part of the report.
     requires_system_checks: list[str] = []
@@ -29,7 +29,8 @@ class Command(BaseCommand):
             action="append",
             default=[],
             metavar="URL",
-            help="Address of an account's webhooks as the vendor knows it, to be tried from here; may be repeated.",
+            help="Address of an account's webhooks as the vendor knows it, to be tried from here with a forged webhook "
+            "and a genuine one, which is about no ticket; may be repeated.",
         )
         parser.add_argument("--database", default=DEFAULT_DB_ALIAS, help="Database to use (default).")
 
