@@ -24,7 +24,7 @@ from django_support_tickets.management.progress import Progress
 from django_support_tickets.management.stopping import Stopping
 from django_support_tickets.management.watching import watch
 from django_support_tickets.management.working import Order
-from django_support_tickets.models import Comment, ProviderState, epoch_now
+from django_support_tickets.models import Comment, ProviderState, Ticket, epoch_now
 from django_support_tickets.records import CommentRecord, Status, TicketRecord
 from django_support_tickets.sync.lock import RunLock
 from tests.management.slow import PAGES, write_settings
@@ -71,6 +71,19 @@ class TestOneRound:
         settings.SUPPORT_TICKETS_PROVIDERS = {"bad": {"BACKEND": "nowhere.Provider"}}
         _, err, code = run()
         assert "'bad'" in err and code == 1
+
+    @pytest.mark.fault(93)
+    def test_settings_that_miss_a_key_are_named_at_the_start_and_nothing_is_sent(self, desk, settings):
+        backend = "django_support_tickets.providers.ripio.RipioProvider"
+        incomplete = {"BACKEND": backend, "OPTIONS": {"base_url": "https://ripio.example", "client_id": "a"}}
+        settings.SUPPORT_TICKETS_PROVIDERS = {"ripio": incomplete, **settings.SUPPORT_TICKETS_PROVIDERS}
+        Ticket.objects.bulk_create([Ticket(provider=alias, subject="S") for alias in ("ripio", "desk")])
+        complaint = "Provider 'ripio': missing 1 required keyword-only argument: 'client_secret'"
+        _, err, code = run(skip_checks=False)
+        assert code == 1
+        assert f"(support_tickets.E003) {complaint}" in err
+        assert run()[1:] == (complaint, 1)
+        assert set(Ticket.objects.values_list("delivery", flat=True)) == {"queued"}
 
     @pytest.mark.parametrize("workers", ["0", "x", "-1"])
     def test_workers_are_a_number(self, desk, workers):
