@@ -1,7 +1,7 @@
 """Run the suite in every cell of the matrix, each in a virtual environment of its own: `python -m tests.matrix`.
 
-Interpreters are looked for on the path and under pyenv. One that is missing is said loudly, and fails where CI=true; so
-does a database server that does not answer.
+Interpreters are looked for on the path and under pyenv (PYENV_ROOT, or ~/.pyenv). One that is missing is said loudly,
+and fails where CI=true; so does a database server that does not answer.
 """
 
 from __future__ import annotations
@@ -52,7 +52,8 @@ CELLS = (
 def interpreter(version: str) -> str | None:
     """Return the path of a Python of this version that runs, None if there is none."""
     candidates = [sys.executable, shutil.which(f"python{version}") or ""]
-    candidates += sorted(map(str, Path.home().glob(f".pyenv/versions/{version}.*/bin/python")), reverse=True)
+    pyenv = Path(os.environ.get("PYENV_ROOT") or Path.home() / ".pyenv")
+    candidates += sorted(map(str, pyenv.glob(f"versions/{version}.*/bin/python")), reverse=True)
     return next((path for path in candidates if path and version_of(path) == version), None)
 
 
