@@ -34,7 +34,10 @@ class Theme:
 PUSH = ("tests/outbox", "tests/test_receivers.py", "tests/test_databases.py", "tests/test_logging.py")
 THEMES = {
     "signatures": Theme(("providers/signatures",), ("tests/providers/test_signatures.py", "tests/webhooks")),
-    "webhooks": Theme(("webhooks",), ("tests/webhooks", "tests/test_databases.py", "tests/test_logging.py")),
+    "webhooks": Theme(
+        ("webhooks/door", "webhooks/bodies", "webhooks/remembering", "webhooks/counting"),
+        ("tests/webhooks", "tests/test_databases.py", "tests/test_logging.py"),
+    ),
     "permissions": Theme(
         ("api/permissions", "api/scope", "admin/scope"), ("tests/api", "tests/admin/test_rights.py", "tests/admin")
     ),
