@@ -29,6 +29,7 @@ from django_support_tickets.models import (
     TicketEvent,
     WebhookDelivery,
     epoch_now,
+    moment_of,
 )
 from django_support_tickets.models.pauses import state_of
 from django_support_tickets.outbox.claims import claim_next, repeated
@@ -358,6 +359,18 @@ class TestClocks:
         claim_next("local", 1, using="default")
         OutboxEntry.objects.update(leased_until=EpochNow() - 1000)
         assert push("local").delivered == 1
+
+    def test_a_ticket_is_fetched_when_it_is_due_and_soon_again(self, machine: timedelta, settings: Any) -> None:
+        settings.SUPPORT_TICKETS_PROVIDERS = {"paper": {"BACKEND": "tests.outbox.paper.PaperProvider"}}
+        desk = reset_desk()
+        raised()
+        push("paper")
+        hint_all("paper")
+        assert [pull("paper", workers=1).fetched for _ in range(2)] == [1, 0]
+        assert desk.calls == ["create", "get"]
+        next_look, now = Ticket.objects.get().next_poll_at, moment_of(epoch_now("default"))
+        assert next_look is not None and now is not None
+        assert timedelta(0) < next_look - now <= timedelta(minutes=15)
 
     def test_a_database_that_goes_back_an_hour_delays_by_an_hour_and_not_for_ever(self) -> None:
         raised()
