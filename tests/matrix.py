@@ -42,7 +42,7 @@ class Cell:
 LONGER = {"PULL_HISTORIES": "500"}
 # The queues everywhere but with PostgreSQL: their framework differs by Django.
 CELLS = (
-    Cell("3.11", "5.2", "sqlite", marked="services or browser or index"),
+    Cell("3.11", "5.2", "sqlite", {"TEST_OUTAGE": "10000"}, marked="services or browser or index"),
     Cell("3.11", "5.2", "postgresql", {"TEST_ATOMIC_REQUESTS": "1"}),
     Cell("3.12", "6.0", "mariadb", {"TEST_USE_TZ": "0"}, marked="queues"),
     Cell("3.13", "6.1", "sqlite", {"TEST_LOGIN_REQUIRED": "1", "TEST_UUID_USER": "1"}, marked="queues"),
