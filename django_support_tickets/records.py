@@ -234,7 +234,7 @@ class Capabilities:
     lists_by_customer: bool = False
     # Can a ticket be found again by our key after its answer was lost?
     can_find: bool = False
-    # Can comments be added, and what to tell an agent where not?
+    # Can comments be added, and what to tell an agent where not (in English; translated when it is shown)?
     can_comment: bool = False
     no_comment_reason: str = ""
     # Can a ticket be closed?

@@ -22,6 +22,7 @@ from django_support_tickets.admin.paginators import EstimatingPaginator
 from django_support_tickets.admin.scope import scope_of
 from django_support_tickets.admin.wording import exactly, explain
 from django_support_tickets.models import OutboxEntry, ProviderState, SyncRun, moment_of
+from django_support_tickets.phrases import translate
 
 
 def shown(moment: datetime | None) -> str | None:
@@ -118,13 +119,13 @@ class ProviderStateAdmin(ReadOnlyAdmin):
         "scope",
         "paused",
         "why",
-        "pause_detail",
+        "detail",
         "failures",
         "denials",
         "next_walk",
         "webhooks_refused",
     )
-    readonly_fields = ("paused", "why", "next_walk")
+    readonly_fields = ("paused", "why", "detail", "next_walk")
     ordering = ("provider", "scope")
 
     @admin.display(description=_("paused until"))
@@ -135,6 +136,10 @@ class ProviderStateAdmin(ReadOnlyAdmin):
     def why(self, state: ProviderState) -> str | None:
         return state.get_pause_display() or None
 
+    @admin.display(description=_("details"))
+    def detail(self, state: ProviderState) -> str | None:
+        return translate(state.pause_detail) or None
+
     @admin.display(description=_("next list walk"))
     def next_walk(self, state: ProviderState) -> str | None:
         return shown(moment_of(state.next_walk_at))
@@ -143,9 +148,13 @@ class ProviderStateAdmin(ReadOnlyAdmin):
 class SyncRunAdmin(ReadOnlyAdmin):
     """When which account was fetched, and how it went."""
 
-    list_display = ("started_at", "provider", "result", "finished_at", "error")
-    fields = ("started_at", "finished_at", "provider", "result", "error", "counts")
-    readonly_fields = ("result",)
+    list_display = ("started_at", "provider", "result", "finished_at", "problem")
+    fields = ("started_at", "finished_at", "provider", "result", "problem", "counts")
+    readonly_fields = ("result", "problem")
+
+    @admin.display(description=_("error"))
+    def problem(self, run: SyncRun) -> str | None:
+        return translate(run.error) or None
 
     @admin.display(description=_("outcome"))
     def result(self, run: SyncRun) -> SafeString:

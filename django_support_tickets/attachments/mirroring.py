@@ -182,7 +182,7 @@ def _keep(attachment: Attachment, copy: TemporaryUploadedFile, measured: Measure
         "sha256": measured.sha256,
         "content_type": content_type,
         "state": State.QUARANTINED if complaint else State.STORED,
-        "error": " ".join(filter(None, [complaint, *flags])),
+        "error": " ".join([*flags, complaint]).strip(),
     }
     if not _write(attachment, values):
         discard(key)  # another worker was faster, or the row is gone

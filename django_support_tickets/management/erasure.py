@@ -19,6 +19,7 @@ from django.db import transaction
 from django.db.models import Q, QuerySet
 from django.db.models.functions import Lower
 from django.utils import timezone
+from django.utils.translation import gettext as _
 
 from django_support_tickets.attachments.storing import discard
 from django_support_tickets.models import (
@@ -116,7 +117,7 @@ def find_user(name: str, *, using: str) -> AbstractBaseUser:
     with contextlib.suppress(ValidationError, OverflowError):  # the name is no key
         found |= {user.pk: user for user in users.filter(pk=model._meta.pk.to_python(name))}
     if len(found) != 1:
-        raise LookupError("There is no such user." if not found else "That is one user's name and another's key.")
+        raise LookupError(_("That is one user's name and another's key.") if found else _("There is no such user."))
     return next(iter(found.values()))
 
 

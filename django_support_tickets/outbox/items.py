@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, BinaryIO, cast
 
 from django.db.models import OuterRef, Q, QuerySet
+from django.utils import translation
 from django.utils.translation import gettext_lazy as _
 
 from django_support_tickets.models import Attachment, Comment, Delivery, OutboxEntry, Ticket
@@ -80,15 +81,17 @@ def item_in_flight(entry: OutboxEntry, capabilities: Capabilities, *, using: str
 
 
 def complaint_of(item: Item, capabilities: Capabilities) -> str:
-    """Return why the vendor has no way to take this item at all, "" if it has one."""
+    """Return why the vendor has no way to take this item at all, "" if it has one; in English, as it is stored."""
     moments = moments_of(capabilities)
+    complaint: Any = ""
     if item.kind == Kind.COMMENT and not capabilities.can_comment:
-        return str(capabilities.no_comment_reason or NO_COMMENTS)
+        complaint = capabilities.no_comment_reason or NO_COMMENTS
     if item.kind == Kind.UPLOAD and "after" not in moments:
-        return str(TOO_LATE)
+        complaint = TOO_LATE
     if item.kind == Kind.CLOSE and not capabilities.can_close:
-        return str(NO_CLOSING)
-    return ""
+        complaint = NO_CLOSING
+    with translation.override(None):
+        return str(complaint)
 
 
 def queued_comments(ticket_id: int | OuterRef, *, using: str | None = None) -> QuerySet[Comment]:

@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Unpack
 
-from django.utils.translation import gettext
+from django.utils.translation import gettext, gettext_noop
 
 from django_support_tickets.exceptions import RemoteNotFound, WebhookRejected
 from django_support_tickets.providers.base import CommonOptions, resolved
@@ -97,7 +97,7 @@ class MoovProvider(HttpProvider):
             can_list=True,
             lists_by_customer=True,
             can_find=self.reference,
-            no_comment_reason=gettext("Moov answers the account directly; its messages can only be read."),
+            no_comment_reason=gettext_noop("Moov answers the account directly; its messages can only be read."),
             can_close=True,
             has_webhooks=True,
             required_fields=frozenset({"customer_id", "contact_email", "description"}),
@@ -177,7 +177,8 @@ class MoovProvider(HttpProvider):
     def probe(self) -> Probe:
         """List one ticket of the first of `accounts`."""
         if not self.accounts:
-            return Probe(warnings=("Not asked: the option accounts names no account whose tickets could be listed.",))
+            warning = gettext("Not asked: the option accounts names no account whose tickets could be listed.")
+            return Probe(warnings=(warning,))
         self._listing("probe", self.accounts[0], cursor=None, count=1)
         return Probe()
 

@@ -18,7 +18,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Unpack
 
-from django.utils.translation import gettext
+from django.utils.translation import gettext_noop
 
 from django_support_tickets.exceptions import AccessDenied, Busy, ProviderError, Refused, WebhookRejected
 from django_support_tickets.providers.base import CommonOptions, resolved
@@ -127,7 +127,7 @@ class RipioProvider(HttpProvider):
     @staticmethod
     def _capabilities(rules: AttachmentRules, *, subject_max: int, description_max: int) -> Capabilities:
         return Capabilities(
-            no_comment_reason=gettext("Ripio answers the customer by email"),
+            no_comment_reason=gettext_noop("Ripio answers the customer by email"),
             has_webhooks=True,
             attachments=rules,
             subject_max=subject_max,

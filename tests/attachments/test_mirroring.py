@@ -378,7 +378,8 @@ class TestOutcomes:
         desk.answers.append(test_scanning.VIRUS)
         attachment = remote(size=1)
         assert mirror(attachment) == State.QUARANTINED
-        assert attachment.error.startswith("EICAR in receipt.png The vendor announced")
+        assert attachment.error.startswith("The vendor announced 1 bytes")
+        assert attachment.error.endswith(" came. EICAR in receipt.png")
         assert mirror(attachment) == State.QUARANTINED
         assert len(keys()) == len(desk.asked) == 1
 

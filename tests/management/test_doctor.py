@@ -283,7 +283,7 @@ class TestBacklog:
         Ticket.objects.bulk_create([Ticket(provider="old-desk", subject="S")])
         level, text = found(examine(using="default"), "parked")
         assert level == Level.WARN
-        assert text.startswith("1 tickets wait for 'old-desk'")
+        assert text.startswith("1 ticket waits for 'old-desk'")
 
     def test_no_text_of_a_ticket_is_shown(self) -> None:
         self.ticket(description="canary text", contact_email="canary@example.com", delivery_error="canary reason")

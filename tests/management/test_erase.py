@@ -305,7 +305,7 @@ class TestCommand:
         raised(user, delivery=Delivery.DRAFT)
         before = dump()
         output, ending = run("jo", "--dry-run")
-        assert "Would have removed 1 tickets that no vendor has, redacted 1, 1 files." in output
+        assert "To be removed: 1 ticket that no vendor has and 1 file; to be redacted: 1 ticket." in output
         assert "local  SUP-1  R-1" in output
         assert str(flying.key) in output
         assert dump() == before

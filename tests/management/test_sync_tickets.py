@@ -52,7 +52,7 @@ class TestOneRound:
     def test_one_line_per_account(self, desk, ticket):
         ticket()
         desk.tickets["R-1"] = record(comments=(CommentRecord(remote_id="c1", body="x"),))
-        assert run() == ("desk: 1 fetched, 1 changed, 1 new comments\n", "", 0)
+        assert run() == ("desk: 1 fetched, 1 changed, 1 new comment\n", "", 0)
         assert run("desk") == ("desk: nothing to do\n", "", 0)
 
     def test_failures_are_named(self, desk, ticket):
@@ -117,8 +117,8 @@ class TestOneRound:
         )
         out, _, code = run("--dry-run")
         assert out == (
-            "desk SUP-1: status: pending -> open, remote_status: new -> open, resolution changed, +1 comments\n"
-            "desk: would send 1; 1 fetched, 1 changed, 1 new comments\n"
+            "desk SUP-1: status: pending -> open, vendor's status: new -> open, resolution changed, +1 new comment\n"
+            "desk: would send 1; 1 fetched, 1 changed, 1 new comment\n"
         )
         one.refresh_from_db()
         own.refresh_from_db()

@@ -5,8 +5,8 @@ from contextlib import ExitStack, contextmanager
 from typing import Any, TypeVar, Unpack
 from urllib.parse import urlsplit
 
-from django.core.checks import CheckMessage
-from django.core.checks import Warning as CheckWarning
+from django.core import checks
+from django.utils.translation import gettext as _
 
 from django_support_tickets.exceptions import AccessDenied, Ambiguous, Busy, ProviderError, Refused, RemoteNotFound
 from django_support_tickets.providers.base import CommonOptions, Provider, resolved
@@ -147,16 +147,16 @@ class HttpProvider(Provider):
         """Return the error for a 2xx answer that is not what the vendor documents."""
         return Ambiguous(f"the answer is not understood: {what}", **answer.facts)
 
-    def check(self) -> list[CheckMessage]:
-        messages: list[CheckMessage] = []
+    def check(self) -> list[checks.CheckMessage]:
+        messages: list[checks.CheckMessage] = []
         if not callable(self._base_url) and self._base_url.startswith("http:") and not is_loopback(self._base_url):
-            hint = "Use the vendor's https address: credentials and tickets travel in clear text otherwise."
-            message = f"Provider {self.alias!r}: base_url is not https."
-            messages.append(CheckWarning(message, hint=hint, id="support_tickets.W101"))
+            hint = _("Use the vendor's https address: credentials and tickets travel in clear text otherwise.")
+            message = _("Provider %(alias)r: base_url is not https.") % {"alias": self.alias}
+            messages.append(checks.Warning(message, hint=hint, id="support_tickets.W101"))
         if self.verify is False:
-            hint = "Name a file of certificates to trust instead."
-            message = f"Provider {self.alias!r}: verify is off."
-            messages.append(CheckWarning(message, hint=hint, id="support_tickets.W102"))
+            hint = _("Name a file of certificates to trust instead.")
+            message = _("Provider %(alias)r: verify is off.") % {"alias": self.alias}
+            messages.append(checks.Warning(message, hint=hint, id="support_tickets.W102"))
         return messages
 
     def _request(
