@@ -60,12 +60,17 @@ def _phrases(result: Result) -> list[str]:
     phrases = []
     if queued := result.queued:
         phrases.append(ngettext("would send %(count)d", "would send %(count)d", queued) % {"count": queued})
-    if pushed := result.pushed:
+    pushed, pulled = result.pushed, result.pulled
+    paused, halted = pushed.paused if pushed else "", pulled.halted if pulled else ""
+    if pushed:
         phrases.append(_counted(PUSHED, pushed))
-        phrases += [_("sending is paused: %(why)s") % {"why": translate(pushed.paused)}] if pushed.paused else []
-    if pulled := result.pulled:
+    if paused and paused != halted:
+        phrases.append(_("sending is paused: %(why)s") % {"why": translate(paused)})
+    if pulled:
         phrases.append(_counted(PULLED, pulled))
-        phrases += [_("ended early: %(why)s") % {"why": translate(pulled.halted)}] if pulled.halted else []
+    if halted:
+        text = _("paused: %(why)s") if halted == paused else _("ended early: %(why)s")
+        phrases.append(text % {"why": translate(halted)})
     if result.is_running:
         phrases.append(_("another pull is already running"))
     return [phrase for phrase in phrases if phrase]

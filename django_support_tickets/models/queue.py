@@ -5,6 +5,7 @@ from datetime import datetime
 from django.db import models
 from django.utils import timezone, translation
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import pgettext_lazy
 
 from django_support_tickets.models.clock import moment_of
 from django_support_tickets.models.ticket import Ticket
@@ -122,7 +123,10 @@ class ProviderState(models.Model):
     def reason(self) -> str:
         """Return why the account is paused; in English, as it is kept (see `phrases`)."""
         with translation.override(None):
-            return ": ".join(filter(None, (str(self.get_pause_display()), self.pause_detail)))
+            label = str(self.get_pause_display())
+        if label.lower() in self.pause_detail.lower():
+            return self.pause_detail
+        return ": ".join(filter(None, (label, self.pause_detail)))
 
 
 class SyncRun(models.Model):
@@ -134,7 +138,7 @@ class SyncRun(models.Model):
         RUNNING = "running", _("Running")
         DONE = "done", _("Done")
         STOPPED = "stopped", _("Stopped")
-        FAILED = "failed", _("Failed")
+        FAILED = "failed", pgettext_lazy("outcome of a run", "Failed")
 
     provider = models.CharField(_("account"), max_length=64)
     started_at = models.DateTimeField(_("started at"), default=timezone.now)
