@@ -196,6 +196,16 @@ class TestStoring:
         assert error == "Ripio answers the customer by email"
         assert str(explain(error)) == "Ripio responde al cliente por correo electrónico"
 
+    def test_that_it_takes_no_comments(self, desk: Desk, raised: Any) -> None:
+        ticket = raised()
+        push("paper")
+        desk.capabilities = Capabilities()
+        Comment.objects.bulk_create([Comment(ticket=ticket, body="Any news?", submitted_at=ticket.created_at)])
+        push("paper")
+        error = Comment.objects.get().delivery_error
+        assert error == "This account's vendor takes no comments."
+        assert str(explain(error)) == "El proveedor de esta cuenta no acepta comentarios."
+
     def test_a_refusal_and_the_vendors_own_words(self, desk: Desk, raised: Any) -> None:
         desk.at("create", Refused("the vendor refuses it", code="7", reason="Falta el asunto.", request_id="r-1"))
         ticket = raised()
