@@ -27,7 +27,7 @@ from tests.outbox.paper import Desk
 __all__ = ["attached", "desk", "raised"]
 
 #: Where errors are made and stored.
-ROOMS = ("attachments", "outbox", "providers", "sync", "transport")
+ROOMS = ("attachments", "outbox", "providers", "sync", "transport", "webhooks")
 #: What no person is shown: what vendors say, texts of internal errors, and causes for a log.
 NOT_SHOWN = {
     "jwt expired",

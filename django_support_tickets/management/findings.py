@@ -16,7 +16,7 @@ class Level(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One line of the report: `subject` is an account or "site"."""
+    """One line of the report: `subject` is an account or "site"; `text` is in the active language."""
 
     level: Level
     subject: str

@@ -5,15 +5,19 @@ from __future__ import annotations
 import io
 import uuid
 from collections.abc import Iterator, Mapping
+from typing import Any
 from urllib.parse import urlsplit
 
 from django.core.handlers.wsgi import WSGIRequest
 from django.db import Error, router, transaction
 from django.urls import NoReverseMatch, Resolver404, resolve, reverse
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy, ngettext
 
 from django_support_tickets.exceptions import InvalidProvider, ProviderError, WebhookRejected
 from django_support_tickets.management.findings import SITE, Finding, Level
 from django_support_tickets.models import Ticket
+from django_support_tickets.phrases import translate
 from django_support_tickets.providers import Provider, providers
 from django_support_tickets.providers.signatures import is_usable_secret
 from django_support_tickets.records import WebhookEvent, one_line
@@ -23,24 +27,24 @@ from django_support_tickets.webhooks import accept, read_event, receive
 Webhook = tuple[Mapping[str, str], bytes]
 
 UNSIGNED: Webhook = ({}, b'{"forged": true}')
-NOT_OFFERED = "a genuine one is not tried, which this provider does not offer (sign_webhook)"
+NOT_OFFERED = gettext_lazy("a genuine one is not tried, which this provider does not offer (sign_webhook)")
 #: What a server that stands in the way means by its status; our own view gives another one.
-MEANINGS = {
-    400: "the host name is not in ALLOWED_HOSTS there, or a proxy refuses the request",
-    401: "it asks for a login, which a vendor has not got",
-    403: "CSRF protection or a firewall in front refuses what vendors send; let this address through",
-    404: "django_support_tickets.urls is not included there, or the account is not configured",
-    405: "another view answers there",
-    413: "a proxy in front takes no bodies of this size; let it take 256 kB",
-    429: "something in front limits how often it may be called; let this address through",
+MEANINGS: dict[int, Any] = {
+    400: gettext_lazy("the host name is not in ALLOWED_HOSTS there, or a proxy refuses the request"),
+    401: gettext_lazy("it asks for a login, which a vendor has not got"),
+    403: gettext_lazy("CSRF protection or a firewall in front refuses what vendors send; let this address through"),
+    404: gettext_lazy("django_support_tickets.urls is not included there, or the account is not configured"),
+    405: gettext_lazy("another view answers there"),
+    413: gettext_lazy("a proxy in front takes no bodies of this size; let it take 256 kB"),
+    429: gettext_lazy("something in front limits how often it may be called; let this address through"),
 }
-DOWN = "the site there is down, or its settings are broken; its log says more"
+DOWN = gettext_lazy("the site there is down, or its settings are broken; its log says more")
 
 
 def look_at_webhooks(provider: Provider) -> Iterator[Finding]:
     """Try an account's webhooks in this process, all but storing them: see `try_to_remember`."""
     if not provider.capabilities.has_webhooks:
-        yield Finding(Level.OK, provider.alias, "webhooks", "not offered, tickets are polled")
+        yield Finding(Level.OK, provider.alias, "webhooks", _("not offered, tickets are polled"))
         return
     level, text = Level.FAIL, ""
     try:
@@ -48,15 +52,21 @@ def look_at_webhooks(provider: Provider) -> Iterator[Finding]:
         secrets = _secrets_of(provider)
         text = _complaint_of_webhooks(provider, path, secrets)
     except (NoReverseMatch, Resolver404):
-        level, text = Level.WARN, "django_support_tickets.urls is not included, so none arrive; tickets are only polled"
+        level = Level.WARN
+        text = _("django_support_tickets.urls is not included, so none arrive; tickets are only polled")
     except ProviderError as error:
-        text = error.cause
+        text = translate(error.cause)
     if text:
         yield Finding(level, provider.alias, "webhooks", text)
         return
-    count = "1 secret" if len(secrets) == 1 else f"{len(secrets)} secrets"
-    genuine = "a genuine one is taken" if signs_webhooks(provider) else NOT_OFFERED
-    yield Finding(Level.OK, provider.alias, "webhooks", f"{count}, a forged one is refused, {genuine}, {path}")
+    text = ngettext(
+        "%(count)d secret, a forged one is refused, %(genuine)s, %(path)s",
+        "%(count)d secrets, a forged one is refused, %(genuine)s, %(path)s",
+        len(secrets),
+    )
+    genuine = _("a genuine one is taken") if signs_webhooks(provider) else NOT_OFFERED
+    facts = {"count": len(secrets), "genuine": genuine, "path": path}
+    yield Finding(Level.OK, provider.alias, "webhooks", text % facts)
 
 
 def try_to_remember(alias: str) -> Iterator[Finding]:
@@ -69,7 +79,8 @@ def try_to_remember(alias: str) -> Iterator[Finding]:
             accept(alias, WebhookEvent(identity=uuid.uuid4().hex, event_type="doctor"))
             transaction.set_rollback(True, using=using)
     except Error as error:
-        yield Finding(Level.FAIL, alias, "webhooks", f"a genuine one cannot be stored: {type(error).__name__}")
+        text = _("a genuine one cannot be stored: %(error)s") % {"error": type(error).__name__}
+        yield Finding(Level.FAIL, alias, "webhooks", text)
 
 
 def ask_webhook_address(url: str) -> list[Finding]:
@@ -79,18 +90,20 @@ def ask_webhook_address(url: str) -> list[Finding]:
     """
     shown, alias = without_secrets(url), url.rstrip("/").rpartition("/")[2]
     if alias not in providers or not shown.startswith(("http://", "https://")):
-        return [Finding(Level.FAIL, SITE, "address", f"{shown}: it is no address that ends in the alias of an account")]
+        text = _("it is no address that ends in the alias of an account")
+        return [Finding(Level.FAIL, SITE, "address", f"{shown}: {text}")]
     try:
         provider = providers[alias]
         complaint = _complaint_of_address(url, provider)
     except ProviderError as error:
-        complaint = error.cause
+        complaint = translate(error.cause)
     except InvalidProvider as error:
-        complaint = str(error)
+        complaint = translate(str(error))
     if complaint:
         return [Finding(Level.FAIL, alias, "address", f"{shown}: {complaint}")]
-    genuine = "takes a genuine one" if signs_webhooks(provider) else NOT_OFFERED
-    return [Finding(Level.OK, alias, "address", f"{shown}: answers, refuses a forged webhook, {genuine}")]
+    genuine = _("takes a genuine one") if signs_webhooks(provider) else NOT_OFFERED
+    text = _("answers, refuses a forged webhook, %(genuine)s") % {"genuine": genuine}
+    return [Finding(Level.OK, alias, "address", f"{shown}: {text}")]
 
 
 def without_secrets(url: str) -> str:
@@ -98,7 +111,7 @@ def without_secrets(url: str) -> str:
     try:
         parts = urlsplit(url)
     except ValueError:
-        return "(not an address)"
+        return _("(not an address)")
     return one_line(parts._replace(netloc=parts.netloc.rpartition("@")[2], query="", fragment="").geturl()[:200])
 
 
@@ -126,17 +139,17 @@ def _forged(provider: Provider) -> Webhook:
 def _complaint_of_webhooks(provider: Provider, path: str, secrets: list[str | bytes]) -> str:
     """Return what is wrong with the webhooks of an account, tried in this process without storing anything."""
     if not secrets:
-        return "no usable webhook_secrets, so every webhook is refused; tickets are only polled"
+        return _("no usable webhook_secrets, so every webhook is refused; tickets are only polled")
     if resolve(path).func is not receive:
-        return f"{path} leads to another view"
+        return _("%(path)s leads to another view") % {"path": path}
     if receive(_request("GET", path), provider.alias).status_code != 200:
-        return f"{path} does not answer"
+        return _("%(path)s does not answer") % {"path": path}
     if not all(_reason_to_refuse(provider, path, webhook) for webhook in (UNSIGNED, _forged(provider))):
-        return "a forged webhook is taken for genuine"
+        return _("a forged webhook is taken for genuine")
     if signs_webhooks(provider):
         for secret in secrets:
             if reason := _reason_to_refuse(provider, path, provider.sign_webhook(secret)):
-                return f"a genuine webhook is refused: {reason}"
+                return _("a genuine webhook is refused: %(reason)s") % {"reason": translate(reason)}
     return ""
 
 
@@ -180,14 +193,15 @@ class Door:
 def _complaint_of_address(url: str, provider: Provider) -> str:
     """Return what is wrong with an address; a good signature goes only where a bad one was refused."""
     if "@" in urlsplit(url).netloc:
-        return "it holds a name or a password, which a vendor would not send"
+        return _("it holds a name or a password, which a vendor would not send")
     door = Door(url)
     look = door.look()
     if look.status != 200:
         return _meaning(look)
     forged = door.knock(_forged(provider))
     if forged.ok:
-        return f"a forged webhook is answered with {forged.status}; another view answers there"
+        text = _("a forged webhook is answered with %(status)d; another view answers there")
+        return text % {"status": forged.status}
     if forged.status not in (400, 401):
         return _meaning(forged)
     return _complaint_of_genuine(door, provider)
@@ -196,20 +210,24 @@ def _complaint_of_address(url: str, provider: Provider) -> str:
 def _complaint_of_genuine(door: Door, provider: Provider) -> str:
     secrets = _secrets_of(provider)
     if not secrets:
-        return "a genuine webhook cannot be tried, since there are no usable webhook_secrets here"
+        return _("a genuine webhook cannot be tried, since there are no usable webhook_secrets here")
     if not signs_webhooks(provider):
         return ""
     answer = door.knock(provider.sign_webhook(secrets[0]))
     if answer.status in (400, 401):
-        why = "other webhook_secrets are configured there, its clock is wrong, or a proxy drops headers"
-        return f"a genuine webhook is refused ({answer.status}): {why}"
+        text = _(
+            "a genuine webhook is refused (%(status)d): other webhook_secrets are configured there, its clock is "
+            "wrong, or a proxy drops headers"
+        )
+        return text % {"status": answer.status}
     return "" if answer.ok else _meaning(answer)
 
 
 def _meaning(answer: Answer) -> str:
     """Return in words why an address did not answer as our view does."""
     if 300 <= answer.status < 400:
-        target = without_secrets(answer.headers.get("location", "")) or "nowhere"
-        return f"it redirects ({answer.status}) to {target}, and vendors do not follow: give them one that answers"
-    meaning = DOWN if answer.status >= 500 else MEANINGS.get(answer.status, "another view answers there")
-    return f"it answers {answer.status}: {meaning}"
+        target = without_secrets(answer.headers.get("location", "")) or _("nowhere")
+        text = _("it redirects (%(status)d) to %(target)s, and vendors do not follow: give them one that answers")
+        return text % {"status": answer.status, "target": target}
+    meaning = DOWN if answer.status >= 500 else MEANINGS.get(answer.status, MEANINGS[405])
+    return _("it answers %(status)d: %(meaning)s") % {"status": answer.status, "meaning": meaning}
