@@ -24,10 +24,13 @@ from django_support_tickets.admin.wording import exactly, explain
 from django_support_tickets.models import OutboxEntry, ProviderState, SyncRun, moment_of
 from django_support_tickets.phrases import translate
 
+#: What a list shows for nothing; a page, which has no such rule for computed values, is given it.
+EMPTY = "–"
 
-def shown(moment: datetime | None) -> str | None:
+
+def shown(moment: datetime | None) -> str:
     """Return a time as people write it."""
-    return exactly(moment) if moment else None
+    return exactly(moment) if moment else EMPTY
 
 
 class ReadOnlyAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
@@ -36,7 +39,7 @@ class ReadOnlyAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     list_filter = (AccountFilter,)
     ordering: ClassVar[tuple[str, ...]] = ("-pk",)
     actions = None
-    empty_value_display = "–"
+    empty_value_display = EMPTY
     show_full_result_count = False
     show_facets = ShowFacets.NEVER
     sortable_by = ()
@@ -93,13 +96,13 @@ class OutboxEntryAdmin(ReadOnlyAdmin):
         return badge("draft", _("waits"))
 
     @admin.display(description=_("not before"))
-    def due(self, entry: OutboxEntry) -> str | None:
+    def due(self, entry: OutboxEntry) -> str:
         return shown(entry.due_at)
 
     @admin.display(description=_("last error"))
-    def problem(self, entry: OutboxEntry) -> str | None:
+    def problem(self, entry: OutboxEntry) -> str:
         explanation = explain(entry.last_error)
-        return None if explanation is None else str(explanation)
+        return EMPTY if explanation is None else str(explanation)
 
 
 class WebhookDeliveryAdmin(ReadOnlyAdmin):
@@ -129,19 +132,19 @@ class ProviderStateAdmin(ReadOnlyAdmin):
     ordering = ("provider", "scope")
 
     @admin.display(description=_("paused until"))
-    def paused(self, state: ProviderState) -> str | None:
+    def paused(self, state: ProviderState) -> str:
         return shown(moment_of(state.paused_until))
 
     @admin.display(description=_("paused because"))
-    def why(self, state: ProviderState) -> str | None:
-        return state.get_pause_display() or None
+    def why(self, state: ProviderState) -> str:
+        return state.get_pause_display() or EMPTY
 
     @admin.display(description=_("details"))
-    def detail(self, state: ProviderState) -> str | None:
-        return translate(state.pause_detail) or None
+    def detail(self, state: ProviderState) -> str:
+        return translate(state.pause_detail) or EMPTY
 
     @admin.display(description=_("next list walk"))
-    def next_walk(self, state: ProviderState) -> str | None:
+    def next_walk(self, state: ProviderState) -> str:
         return shown(moment_of(state.next_walk_at))
 
 
@@ -153,8 +156,8 @@ class SyncRunAdmin(ReadOnlyAdmin):
     readonly_fields = ("result", "problem")
 
     @admin.display(description=_("error"))
-    def problem(self, run: SyncRun) -> str | None:
-        return translate(run.error) or None
+    def problem(self, run: SyncRun) -> str:
+        return translate(run.error) or EMPTY
 
     @admin.display(description=_("outcome"))
     def result(self, run: SyncRun) -> SafeString:

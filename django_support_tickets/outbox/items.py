@@ -90,6 +90,8 @@ def complaint_of(item: Item, capabilities: Capabilities) -> str:
         complaint = TOO_LATE
     if item.kind == Kind.CLOSE and not capabilities.can_close:
         complaint = NO_CLOSING
+    if not complaint:
+        return ""
     with translation.override(None):
         return str(complaint)
 
