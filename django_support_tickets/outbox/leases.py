@@ -72,13 +72,12 @@ class Unflushed(Func):
     all that was committed before.
     """
 
-    def as_sql(self, compiler: SQLCompiler, connection: BaseDatabaseWrapper, **context: Any) -> Any:
-        return compiler.compile(self.get_source_expressions()[0])
+    template = "%(expressions)s"
 
     def as_postgresql(self, compiler: SQLCompiler, connection: BaseDatabaseWrapper, **context: Any) -> Any:
-        sql, params = self.as_sql(compiler, connection)
         # For this transaction, which is the statement's own.
-        return f"CASE WHEN set_config('synchronous_commit', 'off', true) IS NOT NULL THEN {sql} END", params
+        flag = "set_config('synchronous_commit', 'off', true)"
+        return self.as_sql(compiler, connection, template=f"CASE WHEN {flag} IS NOT NULL THEN %(expressions)s END")
 
 
 def lease_changes(token: uuid.UUID | Slot) -> dict[str, Any]:
