@@ -233,8 +233,8 @@ def _forget_list(ticket: Ticket, *, using: str) -> None:
 
 def _forget_elsewhere(user: AbstractBaseUser, *, using: str) -> None:
     """Take the user's name off what they wrote and did at other people's tickets; the words belong to those."""
-    Comment.objects.using(using).filter(created_by=user.pk).update(created_by=None, author_name="")
-    Attachment.objects.using(using).filter(created_by=user.pk).update(created_by=None)
+    Comment.objects.using(using).filter(created_by=user.pk).update(created_by=None, author_name="", request_digest="")
+    Attachment.objects.using(using).filter(created_by=user.pk).update(created_by=None, request_digest="")
     TicketEvent.objects.using(using).filter(actor=user.pk).update(actor=None)
 
 

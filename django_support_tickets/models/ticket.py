@@ -126,7 +126,6 @@ class Ticket(Submission):
     synced_at = models.DateTimeField(_("synchronised at"), null=True, blank=True, editable=False)
     next_poll_at = models.DateTimeField(_("next look at"), null=True, blank=True, editable=False)
     missing_since = models.DateTimeField(_("missing since"), null=True, blank=True, editable=False)
-    request_digest = models.CharField(max_length=64, blank=True, default="", editable=False)
 
     objects = TicketManager()
 

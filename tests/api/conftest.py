@@ -147,6 +147,7 @@ def everything(customer: User, agent: User) -> Ticket:
                 remote_id="canary-comment",
                 delivery="refused",
                 delivery_error="canary-comment-error",
+                request_digest="canary-comment-request",
             )
         ]
     )[0]
@@ -163,6 +164,7 @@ def everything(customer: User, agent: User) -> Ticket:
                 error="canary-file-error",
                 delivery="refused",
                 delivery_error="canary-file-delivery",
+                request_digest="canary-file-request",
                 state="quarantined",
             )
         ]

@@ -132,9 +132,9 @@ class CommentViews(_Views):
     operations = {
         "list": listed(AgentCommentSerializer, ANSWER),
         "create": extend_schema(
-            parameters=[TICKET],
+            parameters=[TICKET, IDEMPOTENCY],
             request=COMMENT_BODY,
-            responses=answers(*WRITTEN, 429, 503, s201=AgentCommentSerializer),
+            responses=answers(*WRITTEN, 422, 429, 503, s201=AgentCommentSerializer),
             examples=[ASK, ANSWER],
         ),
     }
@@ -147,9 +147,9 @@ class AttachmentViews(_Views):
     operations = {
         "list": listed(AgentAttachmentSerializer, RECEIPT),
         "create": extend_schema(
-            parameters=[TICKET],
+            parameters=[TICKET, IDEMPOTENCY],
             request={"multipart/form-data": AgentAttachmentSerializer},
-            responses=answers(*WRITTEN, 429, 503, s201=AgentAttachmentSerializer),
+            responses=answers(*WRITTEN, 422, 429, 503, s201=AgentAttachmentSerializer),
             examples=[RECEIPT],
         ),
         "content": extend_schema(

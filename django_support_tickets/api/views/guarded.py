@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property, partial
 from typing import Any, ClassVar, TypeVar
 
-from django.db import connections, transaction
+from django.db import IntegrityError, connections, router, transaction
 from django.db.models import QuerySet
 from django.http import HttpRequest
 from rest_framework.exceptions import NotFound, UnsupportedMediaType
@@ -22,6 +22,7 @@ from rest_framework.throttling import BaseThrottle
 from rest_framework.viewsets import GenericViewSet
 
 from django_support_tickets.api.conditional import add_etag
+from django_support_tickets.api.idempotency import Intention
 from django_support_tickets.api.metadata import TicketMetadata
 from django_support_tickets.api.pagination import NewestFirst
 from django_support_tickets.api.parsers import StrictJSONParser
@@ -119,6 +120,22 @@ def transactions_left_alone() -> Iterator[None]:
     finally:
         for one, is_asked in before:
             one.set_rollback(is_asked)
+
+
+def make_once(rows: QuerySet[M], make: Callable[[], M], *, intention: Intention | None) -> M:
+    """Return what `make` stores, or what the same request has stored before among `rows`.
+
+    Raise OtherRequest if its Idempotency-Key was used for another one, NotFound if that is not among them any more.
+    """
+    if intention is None:
+        return make()
+    if not intention.is_fulfilled(rows.model):
+        try:
+            return make()
+        except IntegrityError:
+            if not intention.is_fulfilled(rows.model):  # by the same request, at the same time
+                raise
+    return find(rows.using(router.db_for_write(rows.model)), str(intention.key))
 
 
 def find(rows: QuerySet[M], key: str) -> M:
