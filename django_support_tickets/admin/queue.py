@@ -22,15 +22,11 @@ from django_support_tickets.admin.paginators import EstimatingPaginator
 from django_support_tickets.admin.scope import scope_of
 from django_support_tickets.admin.wording import exactly, explain
 from django_support_tickets.models import OutboxEntry, ProviderState, SyncRun, moment_of
-from django_support_tickets.phrases import translate
-
-#: What a list shows for nothing; a page, which has no such rule for computed values, is given it.
-EMPTY = "–"
 
 
-def shown(moment: datetime | None) -> str:
+def shown(moment: datetime | None) -> str | None:
     """Return a time as people write it."""
-    return exactly(moment) if moment else EMPTY
+    return exactly(moment) if moment else None
 
 
 class ReadOnlyAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
@@ -39,7 +35,7 @@ class ReadOnlyAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     list_filter = (AccountFilter,)
     ordering: ClassVar[tuple[str, ...]] = ("-pk",)
     actions = None
-    empty_value_display = EMPTY
+    empty_value_display = "–"
     show_full_result_count = False
     show_facets = ShowFacets.NEVER
     sortable_by = ()
@@ -96,13 +92,13 @@ class OutboxEntryAdmin(ReadOnlyAdmin):
         return badge("draft", _("waits"))
 
     @admin.display(description=_("not before"))
-    def due(self, entry: OutboxEntry) -> str:
+    def due(self, entry: OutboxEntry) -> str | None:
         return shown(entry.due_at)
 
     @admin.display(description=_("last error"))
-    def problem(self, entry: OutboxEntry) -> str:
+    def problem(self, entry: OutboxEntry) -> str | None:
         explanation = explain(entry.last_error)
-        return EMPTY if explanation is None else str(explanation)
+        return None if explanation is None else str(explanation)
 
 
 class WebhookDeliveryAdmin(ReadOnlyAdmin):
@@ -122,42 +118,34 @@ class ProviderStateAdmin(ReadOnlyAdmin):
         "scope",
         "paused",
         "why",
-        "detail",
+        "pause_detail",
         "failures",
         "denials",
         "next_walk",
         "webhooks_refused",
     )
-    readonly_fields = ("paused", "why", "detail", "next_walk")
+    readonly_fields = ("paused", "why", "next_walk")
     ordering = ("provider", "scope")
 
     @admin.display(description=_("paused until"))
-    def paused(self, state: ProviderState) -> str:
+    def paused(self, state: ProviderState) -> str | None:
         return shown(moment_of(state.paused_until))
 
     @admin.display(description=_("paused because"))
-    def why(self, state: ProviderState) -> str:
-        return state.get_pause_display() or EMPTY
-
-    @admin.display(description=_("details"))
-    def detail(self, state: ProviderState) -> str:
-        return translate(state.pause_detail) or EMPTY
+    def why(self, state: ProviderState) -> str | None:
+        return state.get_pause_display() or None
 
     @admin.display(description=_("next list walk"))
-    def next_walk(self, state: ProviderState) -> str:
+    def next_walk(self, state: ProviderState) -> str | None:
         return shown(moment_of(state.next_walk_at))
 
 
 class SyncRunAdmin(ReadOnlyAdmin):
     """When which account was fetched, and how it went."""
 
-    list_display = ("started_at", "provider", "result", "finished_at", "problem")
-    fields = ("started_at", "finished_at", "provider", "result", "problem", "counts")
-    readonly_fields = ("result", "problem")
-
-    @admin.display(description=_("error"))
-    def problem(self, run: SyncRun) -> str:
-        return translate(run.error) or EMPTY
+    list_display = ("started_at", "provider", "result", "finished_at", "error")
+    fields = ("started_at", "finished_at", "provider", "result", "error", "counts")
+    readonly_fields = ("result",)
 
     @admin.display(description=_("outcome"))
     def result(self, run: SyncRun) -> SafeString:

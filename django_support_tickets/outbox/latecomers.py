@@ -6,7 +6,6 @@ from dataclasses import replace
 
 from django.core.exceptions import ValidationError
 from django.db import transaction
-from django.utils import translation
 
 from django_support_tickets.models import Attachment, Delivery
 from django_support_tickets.outbox.claims import Claim, extend
@@ -44,11 +43,9 @@ def _is_fit(claim: Claim, item: Item, file: Attachment) -> bool:
 
 def _prepare(claim: Claim, row: Row) -> str:
     try:
-        with translation.override(None):  # what is stored is English
-            names = prepare_file(row) if isinstance(row, Attachment) else prepare(row)
+        names = prepare_file(row) if isinstance(row, Attachment) else prepare(row)
     except ValidationError as error:
-        with translation.override(None):
-            return " ".join(error.messages)
+        return " ".join(error.messages)
     with transaction.atomic(using=claim.using):
         _keep_lease(claim)
         rows = type(row)._base_manager.using(claim.using).filter(pk=row.pk, submitted_at=None)

@@ -116,8 +116,6 @@ def logged() -> Iterator[list[str]]:
     lines: list[str] = []
 
     class Keeper(logging.Handler):
-        """Keep each line as it is written."""
-
         def emit(self, record: logging.LogRecord) -> None:
             lines.append(record.getMessage())
 
