@@ -15,11 +15,14 @@ from django.core.checks import Warning as CheckWarning
 from django.core.files.storage import FileSystemStorage, storages
 from django.db import connections, router
 from django.utils.module_loading import import_string
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_noop
 
 from django_support_tickets.conf import PREFIX, Settings, settings
 from django_support_tickets.dispatch import resolve_dispatcher
 from django_support_tickets.exceptions import InvalidProvider
 from django_support_tickets.models import Ticket
+from django_support_tickets.phrases import translate
 from django_support_tickets.providers import providers
 from django_support_tickets.providers.options import complaints_of_types
 
@@ -30,6 +33,9 @@ TASKS_DISPATCHER = "django_support_tickets.contrib.tasks."
 UNQUEUED_TASKS = ("ImmediateBackend", "DummyBackend")
 # What Django's own error reports mask (SafeExceptionReporterFilter.hidden_settings), so options with secrets match it.
 SECRET_NAME = re.compile("API|AUTH|TOKEN|KEY|SECRET|PASS|SIGNATURE|HTTP_COOKIE", re.IGNORECASE)
+EXAMPLE = '{"local": {"BACKEND": "django_support_tickets.providers.local.LocalProvider"}}'
+NO_FUNCTION = gettext_noop("%(name)s is %(value)r, which is not a function.")
+NOT_IMPORTED = gettext_noop("%(name)s is %(value)r, which cannot be imported (%(error)s).")
 # Named, not imported: it would bring the HTTP library into every process.
 USABLE = "django_support_tickets.providers.signatures.is_usable_secret"
 
@@ -39,8 +45,8 @@ def check_settings(app_configs: Apps = None, **kwargs: Any) -> list[CheckMessage
     given = [name for name in dir(django_settings) if name.startswith(PREFIX)]
     return [
         Error(
-            f"{name} is not a setting of django-support-tickets.",
-            hint=f"There are {', '.join(sorted(settings.names()))}.",
+            _("%(name)s is not a setting of django-support-tickets.") % {"name": name},
+            hint=_("There are %(names)s.") % {"names": ", ".join(sorted(settings.names()))},
             id="support_tickets.E001",
         )
         for name in sorted(set(given) - settings.names())
@@ -52,8 +58,8 @@ def check_providers(app_configs: Apps = None, **kwargs: Any) -> list[CheckMessag
     if not _has_providers():
         return [
             Error(
-                f"{PREFIX}PROVIDERS must be a dictionary with at least one alias.",
-                hint='For example {"local": {"BACKEND": "django_support_tickets.providers.local.LocalProvider"}}.',
+                _("%(name)s must be a dictionary with at least one alias.") % {"name": f"{PREFIX}PROVIDERS"},
+                hint=_("For example %(example)s.") % {"example": EXAMPLE},
                 id="support_tickets.E002",
             )
         ]
@@ -65,15 +71,15 @@ def check_dispatcher(app_configs: Apps = None, **kwargs: Any) -> list[CheckMessa
     try:
         dispatcher = resolve_dispatcher()
         is_right = isinstance(settings.DISPATCHER, str) and (dispatcher is None or callable(dispatcher))
-        complaint = "" if is_right else "is not a function"
+        complaint, cause = "" if is_right else _(NO_FUNCTION), ""
     except (ImportError, AttributeError, TypeError) as error:
-        complaint = f"cannot be imported ({error})"
+        complaint, cause = _(NOT_IMPORTED), str(error)
     if not complaint:
         return []
     return [
         Error(
-            f"{PREFIX}DISPATCHER {settings.DISPATCHER!r} {complaint}.",
-            hint='Use "none", "inline" or the dotted path of a function (alias, ticket_id, using).',
+            complaint % {"name": f"{PREFIX}DISPATCHER", "value": settings.DISPATCHER, "error": cause},
+            hint=_('Use "none", "inline" or the dotted path of a function (alias, ticket_id, using).'),
             id="support_tickets.E004",
         )
     ]
@@ -91,33 +97,35 @@ def check_functions(app_configs: Apps = None, **kwargs: Any) -> list[CheckMessag
     if isinstance(filters, (list, tuple)):
         named += [(f"{PREFIX}OUTGOING_FILTERS[{place}]", value) for place, value in enumerate(filters)]
     else:
-        named.append((f"{PREFIX}OUTGOING_FILTERS (a list)", filters))
+        named.append((_("%(name)s (a list)") % {"name": f"{PREFIX}OUTGOING_FILTERS"}, filters))
     return [
-        Error(
-            f"{name} is {value!r}, which {complaint}.",
-            hint="Name a function by its dotted path.",
-            id="support_tickets.E005",
-        )
+        Error(complaint, hint=_("Name a function by its dotted path."), id="support_tickets.E005")
         for name, value in named
-        if (complaint := _complaint_of_path(value))
+        if (complaint := _complaint_of_path(name, value))
     ]
 
 
 def check_values(app_configs: Apps = None, **kwargs: Any) -> list[CheckMessage]:
     """Report settings of the wrong form."""
     forms: dict[str, tuple[Callable[[Any], bool], str]] = {
-        "POLL_SCHEDULE": (_is_schedule, "a list of pairs (age, interval) of timedeltas; None as interval: never"),
-        "QUOTA": (_is_quota, 'None, or a dictionary {"hour": n, "day": n} of numbers of at least 1'),
-        "RETENTION": (_is_retention, f"a dictionary of days or None, by {', '.join(Settings.RETENTION)}"),
-        "ATTACHMENT_STORAGE": (_is_storage, "an alias in STORAGES"),
+        "POLL_SCHEDULE": (
+            _is_schedule,
+            _("It is a list of pairs (age, interval) of timedeltas; None as interval: never."),
+        ),
+        "QUOTA": (_is_quota, _('It is None, or a dictionary {"hour": n, "day": n} of numbers of at least 1.')),
+        "RETENTION": (
+            _is_retention,
+            _("It is a dictionary of days or None, by %(kinds)s.") % {"kinds": ", ".join(Settings.RETENTION)},
+        ),
+        "ATTACHMENT_STORAGE": (_is_storage, _("It is an alias in STORAGES.")),
     }
     return [
         Error(
-            f"{PREFIX}{name} cannot be {getattr(settings, name)!r}.",
-            hint=f"It is {form}.",
+            _("%(name)s cannot be %(value)r.") % {"name": f"{PREFIX}{name}", "value": getattr(settings, name)},
+            hint=hint,
             id="support_tickets.E006",
         )
-        for name, (is_right, form) in forms.items()
+        for name, (is_right, hint) in forms.items()
         if not is_right(getattr(settings, name))
     ]
 
@@ -137,8 +145,8 @@ def check_storage(app_configs: Apps = None, **kwargs: Any) -> list[CheckMessage]
         return []
     return [
         CheckWarning(
-            f"STORAGES[{alias!r}], in which attachments are kept, {complaint}.",
-            hint="Give attachments a folder or bucket of their own that no web server hands out.",
+            complaint,
+            hint=_("Give attachments a folder or bucket of their own that no web server hands out."),
             id="support_tickets.W105",
         )
     ]
@@ -155,13 +163,16 @@ def _has_providers() -> bool:
 
 
 def _check_provider(alias: str) -> Iterator[CheckMessage]:
-    hint = f"Mend {PREFIX}PROVIDERS[{alias!r}]: BACKEND is a dotted path, OPTIONS are its keyword arguments."
+    hint = _("Mend %(setting)s: BACKEND is a dotted path, OPTIONS are its keyword arguments.")
+    hint %= {"setting": f"{PREFIX}PROVIDERS[{alias!r}]"}
     if not isinstance(alias, str) or not 0 < len(alias) <= 64:
-        yield Error(f"Provider {alias!r}: an alias has 1 to 64 characters.", hint=hint, id="support_tickets.E003")
+        complaint = _("Provider %(alias)r: an alias has 1 to 64 characters.") % {"alias": alias}
+        yield Error(complaint, hint=hint, id="support_tickets.E003")
         return
     for complaint in _complaints_of_account(alias):
-        hint_about = f"{hint} What is wrong: {complaint}"
-        yield Error(f"Provider {alias!r}: {complaint}", hint=hint_about, id="support_tickets.E003")
+        hint_about = f"{hint} {_('What is wrong: %(complaint)s') % {'complaint': complaint}}"
+        message = _("Provider %(alias)r: %(complaint)s") % {"alias": alias, "complaint": complaint}
+        yield Error(message, hint=hint_about, id="support_tickets.E003")
 
 
 def _complaints_of_account(alias: str) -> Iterator[str]:
@@ -172,9 +183,9 @@ def _complaints_of_account(alias: str) -> Iterator[str]:
         if not complaints:
             providers[alias]
     except InvalidProvider as error:
-        yield str(error).removeprefix(f"Provider {alias!r}: ")
+        yield translate(str(error).removeprefix(f"Provider {alias!r}: "))
     except Exception as error:  # of a class of the project's own; its text may quote an option
-        yield f"building it raised {type(error).__name__}."
+        yield translate(f"building it raised {type(error).__name__}.")
 
 
 def _check_placeholders(alias: str) -> Iterator[CheckMessage]:
@@ -184,8 +195,8 @@ def _check_placeholders(alias: str) -> Iterator[CheckMessage]:
         is_list = name == "webhook_secrets"
         if any(not is_usable_secret(value) for value in values if is_list or value):
             yield Error(
-                f"Provider {alias!r}: {name} is blank or a placeholder.",
-                hint="Fill in the secret; a callable is called at use, so that settings need not hold it.",
+                _("Provider %(alias)r: %(name)s is blank or a placeholder.") % {"alias": alias, "name": name},
+                hint=_("Fill in the secret; a callable is called at use, so that settings need not hold it."),
                 id="support_tickets.E007",
             )
 
@@ -205,14 +216,15 @@ def _secrets_of(alias: str) -> dict[str, Sequence[Any]]:
     return found
 
 
-def _complaint_of_path(value: Any) -> str:
+def _complaint_of_path(name: str, value: Any) -> str:
+    facts = {"name": name, "value": value}
     if not isinstance(value, str):
-        return "is not a dotted path"
+        return _("%(name)s is %(value)r, which is not a dotted path.") % facts
     try:
         function = import_string(value)
     except (ImportError, AttributeError, ValueError) as error:
-        return f"cannot be imported ({error})"
-    return "" if callable(function) else "is not a function"
+        return _(NOT_IMPORTED) % {**facts, "error": error}
+    return "" if callable(function) else _(NO_FUNCTION) % facts
 
 
 def _is_schedule(value: Any) -> bool:
@@ -249,16 +261,18 @@ def _is_storage(alias: Any) -> bool:
 def _check_queue() -> Iterator[CheckMessage]:
     if settings.DISPATCHER == "inline":
         yield CheckWarning(
-            "The inline dispatcher calls vendors inside web requests.",
-            hint=f'Set {PREFIX}DISPATCHER to "none" and run sync_tickets, or use a task queue.',
+            _("The inline dispatcher calls vendors inside web requests."),
+            hint=_('Set %(name)s to "none" and run sync_tickets, or use a task queue.')
+            % {"name": f"{PREFIX}DISPATCHER"},
             id="support_tickets.W103",
         )
     if str(settings.DISPATCHER).startswith(TASKS_DISPATCHER):
         backend = str(getattr(django_settings, "TASKS", {}).get("default", {}).get("BACKEND", UNQUEUED_TASKS[0]))
         if backend.endswith(UNQUEUED_TASKS):
             yield CheckWarning(
-                f"TASKS['default'] is {backend}: tasks run inside web requests, or not at all.",
-                hint="Use a backend with workers, such as django_tasks_db.DatabaseBackend.",
+                _("TASKS['default'] is %(backend)s: tasks run inside web requests, or not at all.")
+                % {"backend": backend},
+                hint=_("Use a backend with workers, such as django_tasks_db.DatabaseBackend."),
                 id="support_tickets.W106",
             )
 
@@ -273,8 +287,8 @@ def _warnings_of(alias: str) -> Iterable[CheckMessage]:
     if provider.capabilities.has_webhooks and not options.get("webhook_secrets"):
         messages.append(
             CheckWarning(
-                f"Provider {alias!r}: it has no webhook_secrets, so every webhook is refused.",
-                hint="Give the vendor's signing secret; polling alone works too, only later.",
+                _("Provider %(alias)r: it has no webhook_secrets, so every webhook is refused.") % {"alias": alias},
+                hint=_("Give the vendor's signing secret; polling alone works too, only later."),
                 id="support_tickets.W104",
             )
         )
@@ -282,8 +296,9 @@ def _warnings_of(alias: str) -> Iterable[CheckMessage]:
     if isinstance(proxies, Mapping) and any("@" in str(address) for address in proxies.values()):
         messages.append(
             CheckWarning(
-                f"Provider {alias!r}: the address of a proxy holds a password, which error reports of Django show.",
-                hint="Let the proxy know this machine by its address, or keep reports of DEBUG pages off.",
+                _("Provider %(alias)r: the address of a proxy holds a password, which error reports of Django show.")
+                % {"alias": alias},
+                hint=_("Let the proxy know this machine by its address, or keep reports of DEBUG pages off."),
                 id="support_tickets.W109",
             )
         )
@@ -296,26 +311,29 @@ def _complaint_of_storage(alias: str) -> str:
         storage = storages[alias]
     except Exception:  # it cannot be built; its first use says why
         return ""
+    complaint, folder = "", ""
     if alias in ("default", "staticfiles"):
-        return "is the one whose files are served"
-    if isinstance(storage, FileSystemStorage):
-        return _complaint_of_folder(storage)
-    if not getattr(storage, "querystring_auth", True):
-        return "gives out addresses that need no signature"
-    if str(getattr(storage, "default_acl", "") or "").startswith("public"):
-        return "makes every file public"
-    return ""
+        complaint = _("%(storage)s, in which attachments are kept, is the one whose files are served.")
+    elif isinstance(storage, FileSystemStorage):
+        folder = _public_folder_around(storage)
+        complaint = _("%(storage)s, in which attachments are kept, lies in %(folder)s.") if folder else ""
+    elif not getattr(storage, "querystring_auth", True):
+        complaint = _("%(storage)s, in which attachments are kept, gives out addresses that need no signature.")
+    elif str(getattr(storage, "default_acl", "") or "").startswith("public"):
+        complaint = _("%(storage)s, in which attachments are kept, makes every file public.")
+    return complaint % {"storage": f"STORAGES[{alias!r}]", "folder": folder} if complaint else ""
 
 
-def _complaint_of_folder(storage: FileSystemStorage) -> str:
+def _public_folder_around(storage: FileSystemStorage) -> str:
+    """Return which folder that a web server hands out holds that of a storage, "" if none does."""
     folder = Path(storage.location).resolve()
     for name in ("MEDIA_ROOT", "STATIC_ROOT"):
         root = getattr(django_settings, name, "")
         if root and folder.is_relative_to(Path(root).resolve()):
-            return f"lies in {name}"
+            return name
     default = storages["default"] if "default" in storages.backends else None
     if isinstance(default, FileSystemStorage) and folder.is_relative_to(Path(default.location).resolve()):
-        return "lies in the folder of the default storage"
+        return _("the folder of the default storage")
     return ""
 
 
@@ -327,8 +345,9 @@ def _check_database(alias: str) -> Iterator[CheckMessage]:
         "EXCLUSIVE",
     ):
         yield CheckWarning(
-            f"DATABASES[{alias!r}]: SQLite transactions begin deferred, and fail at once when another process writes.",
-            hint='Set OPTIONS["transaction_mode"] = "IMMEDIATE", so that they wait for each other.',
+            _("%(database)s: SQLite transactions begin deferred, and fail at once when another process writes.")
+            % {"database": f"DATABASES[{alias!r}]"},
+            hint=_('Set OPTIONS["transaction_mode"] = "IMMEDIATE", so that they wait for each other.'),
             id="support_tickets.W107",
         )
     if (
@@ -336,7 +355,8 @@ def _check_database(alias: str) -> Iterator[CheckMessage]:
         and str(options.get("isolation_level", "read committed")).lower() != "read committed"
     ):
         yield CheckWarning(
-            f"DATABASES[{alias!r}]: the isolation level is not READ COMMITTED: workers lock more than they change.",
-            hint='Leave OPTIONS["isolation_level"] at Django\'s default, "read committed".',
+            _("%(database)s: the isolation level is not READ COMMITTED: workers lock more than they change.")
+            % {"database": f"DATABASES[{alias!r}]"},
+            hint=_('Leave OPTIONS["isolation_level"] at Django\'s default, "read committed".'),
             id="support_tickets.W108",
         )

@@ -28,6 +28,8 @@ class ProviderError(Exception):
     `str()` and `repr()` name account, operation, ticket key, HTTP status, the vendor's code and request id, and
     nothing else. `reason` holds the vendor's own words for people who may see the ticket: it never enters a log.
     `is_ours`: the fault is on this side, such as a stored file that is gone, and tells nothing of the vendor.
+    `is_lasting`: the same call would end the same, as for a file that is too large. It is a hint for who fetches files
+    and no proof: whether a write is repeated, the class alone decides.
     """
 
     def __init__(
@@ -43,6 +45,7 @@ class ProviderError(Exception):
         request_id: str = "",
         retry_after: float | None = None,
         is_ours: bool = False,
+        is_lasting: bool = False,
     ) -> None:
         super().__init__(cause)
         self.cause = _one_line(cause)
@@ -55,6 +58,7 @@ class ProviderError(Exception):
         self.request_id = _one_line(request_id)
         self.retry_after = retry_after
         self.is_ours = is_ours
+        self.is_lasting = is_lasting
 
     def __str__(self) -> str:
         facts = {

@@ -3,10 +3,10 @@ from __future__ import annotations
 import enum
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import MISSING, dataclass, field, fields
 from datetime import datetime
 from html import unescape
-from typing import Any, BinaryIO, Final, Literal
+from typing import Any, BinaryIO, Final, Literal, TypeVar
 
 from django_support_tickets.vocabulary import AuthorType as AuthorType
 from django_support_tickets.vocabulary import BodyFormat as BodyFormat
@@ -30,10 +30,36 @@ ABSENT: Final = Absent.ABSENT
 
 NotLoaded = Literal[Absent.ABSENT]
 
+R = TypeVar("R")
+
 
 def _private(default: Any = "") -> Any:
     """Return a field that stays out of `repr()`: text and personal data must not reach logs."""
     return field(default=default, repr=False)
+
+
+def _made_fast(cls: type[R]) -> type[R]:
+    """Let the slots of a frozen dataclass be set by their own descriptors: in half the time of `object.__setattr__`.
+
+    A row of a list becomes a record with two dozen fields, and a walk reads a hundred thousand rows.
+    """
+    names = {one.name: one for one in fields(cls)}  # type: ignore[arg-type]
+    known: dict[str, Any] = {f"set_{name}": getattr(cls, name).__set__ for name in names}
+    known |= {f"default_{name}": one.default for name, one in names.items()}
+    known |= {f"make_{name}": one.default_factory for name, one in names.items()}
+    arguments = [
+        name if one.default is MISSING is one.default_factory else f"{name}=default_{name}"
+        for name, one in names.items()
+    ]
+    lines = [f" set_{name}(self, {name})" for name, one in names.items() if one.default_factory is MISSING]
+    lines += [
+        f" set_{name}(self, make_{name}() if {name} is default_{name} else {name})"
+        for name, one in names.items()
+        if one.default_factory is not MISSING
+    ]
+    exec("\n".join([f"def __init__(self, *, {', '.join(arguments)}):", *lines]), known)  # noqa: S102 -- as dataclass does
+    type.__setattr__(cls, "__init__", known["__init__"])
+    return cls
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,6 +101,7 @@ class CommentDraft:
     files: tuple[FileDraft, ...] = ()
 
 
+@_made_fast
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CommentRecord:
     """A comment as the vendor shows it; `remote_id` is "" where the vendor gives none."""
@@ -87,6 +114,7 @@ class CommentRecord:
     sent_at: datetime | None = None
 
 
+@_made_fast
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AttachmentRecord:
     """A file at the vendor; `comment_id` is the remote id of its comment, "" where it hangs on the ticket."""
@@ -100,6 +128,7 @@ class AttachmentRecord:
     created_at: datetime | None = None
 
 
+@_made_fast
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TicketRecord:
     """A ticket as the vendor shows it, normalised.
@@ -205,7 +234,7 @@ class Capabilities:
     lists_by_customer: bool = False
     # Can a ticket be found again by our key after its answer was lost?
     can_find: bool = False
-    # Can comments be added, and what to tell an agent where not?
+    # Can comments be added, and what to tell an agent where not (in English; translated when it is shown)?
     can_comment: bool = False
     no_comment_reason: str = ""
     # Can a ticket be closed?

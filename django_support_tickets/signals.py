@@ -8,7 +8,7 @@ from django.dispatch import Signal
 ticket_delivered = Signal()
 
 # The vendor has refused a ticket, comment, file or closing. Arguments: ticket: Ticket, item: Ticket, Comment or
-# Attachment, reason: str (the vendor's words, for staff).
+# Attachment, reason: str (English, and the vendor's words; for staff).
 delivery_refused = Signal()
 
 # Nobody can tell whether the vendor has it; a person must settle it. Arguments: ticket: Ticket, item: Ticket, Comment

@@ -201,7 +201,7 @@ COMMON = {
     "import_unknown": "Store tickets that are found at the vendor and were not raised here; only staff see them.",
     "mirror_attachments": "Fetch the vendor's files at once, not when somebody opens them.",
     "attachment_hosts": "Other hosts from which the vendor's files may be fetched.",
-    "webhook_secrets": "Secrets that are good at the moment; a list, or a callable that returns one.",
+    "webhook_secrets": "Secrets that are good at the moment, the newest first; a list, or a callable that returns one.",
     "webhook_tolerance": "Seconds that a webhook's time may differ from ours; none: it does not matter.",
 }
 

@@ -77,6 +77,8 @@ def _of_python(source: str) -> Iterator[Message]:
     for node in ast.walk(tree):
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and names.get(node.func.id) in FUNCTIONS:
             count, has_context = FUNCTIONS[names[node.func.id]]
+            if isinstance(node.args[0], (ast.Attribute, ast.Name, ast.Starred, ast.Subscript)):
+                continue  # a text that is collected where it stands
             texts = [ast.literal_eval(argument) for argument in node.args[: count + has_context]]
             context = texts.pop(0) if has_context else ""
             yield Message(texts[0], texts[1] if count == 2 else "", context)

@@ -23,7 +23,7 @@ from django.test import Client
 from django.urls import include, path, reverse
 
 import django_support_tickets
-from django_support_tickets.models import OutboxEntry, Ticket
+from django_support_tickets.models import OutboxEntry, Ticket, WebhookDelivery
 from django_support_tickets.outbox.push import push_ticket
 from django_support_tickets.testing.sandbox import Sandbox
 from django_support_tickets.webhooks import refusals
@@ -124,6 +124,15 @@ class TestADay:
             page = client.get(url)
             assert page.status_code == 200, url
             assert leaks(page.content.decode(), words=False) == [], url
+
+    def test_the_doctor_tries_the_address_of_webhooks(self, site: Sandbox, logged: list[str], live_server: Any) -> None:
+        urls = [f"{live_server.url}/support-tickets/webhooks/{alias}/" for alias in ("ripio", "moov")]
+        forms: list[list[str]] = [[], ["--json"]]
+        printed = [run("support_tickets_doctor", "--webhook-url", url, *form) for url in urls for form in forms]
+        issued(site)
+        assert all("takes a genuine one" in text for text in printed)
+        assert WebhookDelivery.objects.count() == len(printed)
+        assert {text: found for text in [*printed, *logged, dump("support_tickets")] if (found := leaks(text))} == {}
 
     def test_webhooks(self, site: Sandbox, logged: list[str], client: Client) -> None:
         ticket = canary.raise_ticket(site, "ripio")

@@ -68,6 +68,7 @@ class TestProviders:
         (message,) = complaints(ripio={"BACKEND": RIPIO, "OPTIONS": {**OPTIONS, "tokn": "x"}})
         assert message == "Provider 'ripio': unexpected keyword argument 'tokn'"
 
+    @pytest.mark.fault(93)
     def test_a_missing_option_is_named(self) -> None:
         (message,) = complaints(ripio={"BACKEND": RIPIO, "OPTIONS": {"base_url": "https://ripio.example"}})
         assert "'ripio'" in message

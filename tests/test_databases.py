@@ -3,6 +3,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import subprocess
 import sys
 import threading
@@ -17,6 +18,7 @@ from django.core.files.base import ContentFile
 from django.db import DatabaseError, connection, connections, transaction
 from django.utils import timezone
 
+import django_support_tickets
 from django_support_tickets.models import (
     Attachment,
     Delivery,
@@ -25,11 +27,16 @@ from django_support_tickets.models import (
     ProviderState,
     Ticket,
     TicketEvent,
+    WebhookDelivery,
     epoch_now,
+    moment_of,
 )
 from django_support_tickets.models.pauses import state_of
 from django_support_tickets.outbox.claims import claim_next, repeated
 from django_support_tickets.outbox.push import push
+from django_support_tickets.sync import hint_all, pull
+from tests.outbox.paper import reset_desk
+from tests.webhooks import cases
 
 ROOT = Path(__file__).resolve().parent.parent
 HOUR = timedelta(hours=1)
@@ -122,7 +129,7 @@ class TestTroubleOfTheDatabase:
             with transaction.atomic():
                 raised()
                 if len(tries) == 1:
-                    cut_off(connection)
+                    cut_off()
                 return str(Ticket.objects.count())
 
         assert repeated(action, using="default") == "1"
@@ -132,8 +139,92 @@ class TestTroubleOfTheDatabase:
     @pytest.mark.fault(91)
     def test_a_push_goes_on_after_its_connection_was_cut(self) -> None:
         raised(3)
-        cut_off(connection)
+        cut_off()
         assert push("local").delivered == 3
+
+    @needs_a_server
+    @pytest.mark.fault(91)
+    @pytest.mark.parametrize("workers", [1, 3])
+    def test_a_connection_that_is_lost_while_the_vendor_answers_costs_no_second_call(
+        self, settings: Any, workers: int
+    ) -> None:
+        settings.SUPPORT_TICKETS_PROVIDERS = {"paper": {"BACKEND": "tests.outbox.paper.PaperProvider"}}
+        desk = reset_desk()
+
+        def answer_after_a_failover(act: Callable[[], Any]) -> Any:
+            record = act()
+            cut_off()
+            return record
+
+        desk.at("create", None, answer_after_a_failover)
+        raised(3)
+        assert push("paper", workers=workers).delivered == 3
+        assert desk.calls == ["create"] * 3
+        assert Ticket.objects.filter(delivery=Delivery.DELIVERED, remote_id__isnull=False).count() == 3
+
+    @needs_a_server
+    @pytest.mark.fault(91)
+    def test_a_pull_goes_on_after_its_connection_was_cut(self, settings: Any) -> None:
+        settings.SUPPORT_TICKETS_PROVIDERS = {"paper": {"BACKEND": "tests.outbox.paper.PaperProvider"}}
+        desk = reset_desk()
+        raised(3)
+        push("paper")
+        hint_all("paper")
+        session = session_of_this_thread()
+
+        def answer_after_a_failover(act: Callable[[], Any]) -> Any:
+            cut_off(session)
+            return act()
+
+        desk.at("get", None, answer_after_a_failover)
+        counts = pull("paper", workers=1)
+        assert (counts.fetched, counts.failed) == (3, 0)
+
+    @needs_a_server
+    @pytest.mark.fault(91)
+    def test_a_webhook_is_taken_after_its_connection_was_cut(self, settings: Any) -> None:
+        settings.SUPPORT_TICKETS_PROVIDERS = cases.accounts()
+        cut_off()
+        assert cases.deliver("ripio", cases.RIPIO_HEADERS, cases.RIPIO_BODY).status_code == 200
+        assert WebhookDelivery.objects.count() == 1
+
+    @pytest.mark.skipif(connection.vendor != "postgresql", reason="only PostgreSQL refuses to serialize")
+    @pytest.mark.fault(91)
+    def test_what_cannot_be_serialized_is_repeated_as_a_whole(self) -> None:
+        (ticket,) = raised()
+        tries: list[int] = []
+
+        def action() -> None:
+            tries.append(1)
+            with transaction.atomic():
+                with connection.cursor() as cursor:
+                    cursor.execute("SET TRANSACTION ISOLATION LEVEL SERIALIZABLE")
+                subject = Ticket.objects.get().priority
+                if len(tries) == 1:
+                    assert at_once(lambda: Ticket.objects.update(priority="theirs")) == []
+                Ticket.objects.update(priority=f"{subject}, ours")
+
+        repeated(action, using="default")
+        ticket.refresh_from_db()
+        assert (len(tries), ticket.priority) == (2, "theirs, ours")
+
+    @pytest.mark.skipif(connection.vendor != "postgresql", reason="only PostgreSQL refuses to serialize")
+    @pytest.mark.race
+    @pytest.mark.fault(91)
+    def test_a_site_whose_transactions_are_all_serializable_sends_each_once(self, settings: Any) -> None:
+        settings.SUPPORT_TICKETS_PROVIDERS = {"paper": {"BACKEND": "tests.outbox.paper.PaperProvider"}}
+        desk = reset_desk()
+        raised(30)
+
+        def work() -> None:
+            with connections["default"].cursor() as cursor:
+                cursor.execute("SET SESSION CHARACTERISTICS AS TRANSACTION ISOLATION LEVEL SERIALIZABLE")
+            for _ in range(3):
+                push("paper")
+
+        assert at_once(*[work] * 4) == []
+        assert Ticket.objects.filter(delivery=Delivery.DELIVERED).count() == 30
+        assert desk.calls == ["create"] * 30
 
     @needs_a_server
     @pytest.mark.fault(91)
@@ -161,6 +252,16 @@ class TestTroubleOfTheDatabase:
         assert not Ticket.objects.exists()
         assert not OutboxEntry.objects.exists()
 
+    @pytest.mark.skipif(connection.vendor != "sqlite", reason="a server's disk is not ours to fill")
+    @pytest.mark.fault(93)
+    def test_a_disk_that_is_full_leaves_no_part_of_a_ticket(self) -> None:
+        raised()
+        with full_disk(), pytest.raises(DatabaseError, match="full"), transaction.atomic():
+            (ticket,) = raised()
+            ticket.comments.create(body="x" * 1_000_000)
+        assert Ticket.objects.count() == OutboxEntry.objects.count() == 1
+        assert push("local").delivered == 1
+
     @pytest.mark.fault(93)
     def test_a_push_then_fails_before_anything_leaves(self) -> None:
         (ticket,) = raised()
@@ -169,6 +270,15 @@ class TestTroubleOfTheDatabase:
         ticket.refresh_from_db()
         assert ticket.delivery == Delivery.QUEUED
         assert push("local").delivered == 1
+
+
+@pytest.mark.fault(91)
+def test_nothing_is_kept_in_a_session_that_a_pooler_may_give_to_another() -> None:
+    """Such as pgbouncer's, another one for each transaction; only the export, as documented, reads by a cursor."""
+    session = re.compile(r"\.iterator\(|pg_advisory|GET_LOCK|\bLISTEN\b|\bTEMP(ORARY)? TABLE|\bSET SESSION|\bPREPARE\b")
+    package = Path(django_support_tickets.__file__).parent
+    found = {str(path.relative_to(package)) for path in package.rglob("*.py") if session.search(path.read_text())}
+    assert found == {"admin/export.py"}
 
 
 READ_ONLY = {
@@ -190,22 +300,34 @@ def read_only() -> Iterator[None]:
         cursor.execute(off)
 
 
-def cut_off(using: Any) -> None:
-    """End the session of a connection at the server, as a fail-over would."""
-    with using.cursor() as cursor:
-        if using.vendor == "postgresql":
-            cursor.execute("SELECT pg_backend_pid()")
-            end = "SELECT pg_terminate_backend(%s)"
-        else:
-            cursor.execute("SELECT CONNECTION_ID()")
-            end = "KILL %s"
-        session = cursor.fetchone()[0]
+@contextlib.contextmanager
+def full_disk() -> Iterator[None]:
+    """Let the SQLite database grow no further."""
+    with connection.cursor() as cursor:
+        pages = cursor.execute("PRAGMA page_count").fetchone()[0]
+        cursor.execute(f"PRAGMA max_page_count = {pages + 1}")
+        yield
+        cursor.execute("PRAGMA max_page_count = 1073741823")
+
+
+def cut_off(session: int | None = None) -> None:
+    """End a session at the server, as a fail-over would; without a number, that of this thread's connection."""
+    session = session or session_of_this_thread()
 
     def kill() -> None:
         with connections["default"].cursor() as cursor:
+            end = "SELECT pg_terminate_backend(%s)" if connection.vendor == "postgresql" else "KILL %s"
             cursor.execute(end, [session])
 
     assert at_once(kill) == []
+
+
+def session_of_this_thread() -> int:
+    with connection.cursor() as cursor:
+        number = "pg_backend_pid" if connection.vendor == "postgresql" else "CONNECTION_ID"
+        cursor.execute(f"SELECT {number}()")
+        session: int = cursor.fetchone()[0]
+        return session
 
 
 @pytest.mark.django_db
@@ -237,6 +359,18 @@ class TestClocks:
         claim_next("local", 1, using="default")
         OutboxEntry.objects.update(leased_until=EpochNow() - 1000)
         assert push("local").delivered == 1
+
+    def test_a_ticket_is_fetched_when_it_is_due_and_soon_again(self, machine: timedelta, settings: Any) -> None:
+        settings.SUPPORT_TICKETS_PROVIDERS = {"paper": {"BACKEND": "tests.outbox.paper.PaperProvider"}}
+        desk = reset_desk()
+        raised()
+        push("paper")
+        hint_all("paper")
+        assert [pull("paper", workers=1).fetched for _ in range(2)] == [1, 0]
+        assert desk.calls == ["create", "get"]
+        next_look, now = Ticket.objects.get().next_poll_at, moment_of(epoch_now("default"))
+        assert next_look is not None and now is not None
+        assert timedelta(0) < next_look - now <= timedelta(minutes=15)
 
     def test_a_database_that_goes_back_an_hour_delays_by_an_hour_and_not_for_ever(self) -> None:
         raised()

@@ -392,31 +392,32 @@ class TestAnswers:
             read(from_server(server), f"{server.url}/a")
 
     @pytest.mark.parametrize(
-        ("data", "kind"),
+        ("data", "is_lasting"),
         [
-            (answer(FILE)[:-1], Ambiguous),
+            (answer(FILE)[:-1], False),
             (answer(FILE)[:-1] + b"x" * 1000, None),
-            (answer(FILE, framed=False), Ambiguous),
-            (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n", Ambiguous),
-            (b"HTTP/1.1 200 OK\r\nContent-Length: -1\r\n\r\nabc", Ambiguous),
-            (b"HTTP/1.1 200 OK\r\nContent-Length: " + b"9" * 30 + b"\r\n\r\nabc", Refused),
-            (b"HTTP/1.1 200 OK\r\nContent-Length: " + b"9" * 5000 + b"\r\n\r\nabc", Refused),
-            (answer(FILE, "Content-Encoding: gzip"), Refused),
-            (b"hello", Ambiguous),
-            (b"", Ambiguous),
+            (answer(FILE, framed=False), False),
+            (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n", False),
+            (b"HTTP/1.1 200 OK\r\nContent-Length: -1\r\n\r\nabc", False),
+            (b"HTTP/1.1 200 OK\r\nContent-Length: " + b"9" * 30 + b"\r\n\r\nabc", True),
+            (b"HTTP/1.1 200 OK\r\nContent-Length: " + b"9" * 5000 + b"\r\n\r\nabc", True),
+            (answer(FILE, "Content-Encoding: gzip"), True),
+            (b"hello", False),
+            (b"", False),
         ],
     )
-    def test_a_cut_or_odd_one_is_told_apart(self, data: bytes, kind: type[ProviderError] | None) -> None:
+    def test_a_cut_or_odd_one_is_told_apart(self, data: bytes, is_lasting: bool | None) -> None:
         def script(sock: socket.socket, seen: Seen) -> bool:
             sock.sendall(data)
             return False
 
         with ScriptedServer(script) as server:
-            if kind is None:
+            if is_lasting is None:
                 assert len(read(from_server(server), f"{server.url}/a")) == len(FILE)
                 return
-            with pytest.raises(kind):
+            with pytest.raises(Ambiguous) as caught:
                 read(from_server(server), f"{server.url}/a")
+            assert caught.value.is_lasting == is_lasting
 
     @pytest.mark.parametrize("head", ["Transfer-Encoding: chunked", "Content-Length: 100000000"])
     def test_more_bytes_than_allowed_are_not_read(self, head: str) -> None:
@@ -429,13 +430,14 @@ class TestAnswers:
                 sock.sendall(b"10000\r\n" + bytes(65536) + b"\r\n")
                 sent += 65536
 
-        with ScriptedServer(script) as server, pytest.raises(Refused, match="larger than 1000000 bytes"):
+        with ScriptedServer(script) as server, pytest.raises(Ambiguous, match="larger than 1000000 bytes") as caught:
             read(from_server(server), f"{server.url}/a")
+        assert caught.value.is_lasting
         assert sent < 20_000_000
 
     @pytest.mark.parametrize("limit", [len(FILE) - 1, len(FILE)])
     def test_the_limit_is_exact(self, limit: int) -> None:
-        expected = contextlib.nullcontext() if limit == len(FILE) else pytest.raises(Refused)
+        expected = contextlib.nullcontext() if limit == len(FILE) else pytest.raises(Ambiguous)
         with ScriptedServer(answer(FILE)) as server, expected:
             assert read(from_server(server), f"{server.url}/a", limit=limit) == FILE
 

@@ -7,19 +7,25 @@ import gettext
 import re
 import string
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
+from django.apps import apps
+from django.contrib import admin
 from django.test import Client
 from django.urls import reverse
 from django.utils import translation
+from django.utils.functional import Promise
 
-from django_support_tickets.models import Delivery, Ticket
+from django_support_tickets.models import Delivery, ProviderState, Ticket
+from django_support_tickets.phrases import translate
 from django_support_tickets.records import Status
+from tests.literals import plain_texts, text_of
 from tests.messages import LANGUAGES, PACKAGE, Entry, Message, catalogue, entries, messages_of_the_source
 
 #: Words that are the same in these languages, and names.
-SAME = {"AI", "API", "HTML", "Markdown", "MB", "Webhooks", "error", "no", "h", "min", "s", "status", "item"}
-SAME |= {"ticket", "tickets", "Ticket", "Tickets"}
+SAME = {"AI", "API", "HTML", "Markdown", "MB", "Webhooks", "error", "no", "h", "min", "s", "status", "item", "ok"}
+SAME |= {"ticket", "tickets", "Ticket", "Tickets", "site", "webhooks"}
 
 
 @pytest.fixture(params=LANGUAGES)
@@ -101,7 +107,7 @@ class TestSource:
         untranslated = [
             f"{path.relative_to(PACKAGE)}:{node.lineno}"
             for path in PACKAGE.rglob("*.py")
-            if "testing" not in path.parts and "management" not in path.parts
+            if "testing" not in path.parts
             for node in self.plain(path.read_text())
         ]
         assert untranslated == []
@@ -127,6 +133,96 @@ class TestSource:
             text = re.sub(r"{% blocktrans.*?endblocktrans(late)? %}", "", text, flags=re.DOTALL)
             text = re.sub(r"{%.*?%}|{{.*?}}|<[^>]*>|&\w+;", " ", text, flags=re.DOTALL)
             assert re.findall(r"[A-Za-z]{2,}", text) == [], path.name
+
+
+class TestPeoplesRooms:
+    """Where texts are written for people, every one of them is translated: there, or when it is shown."""
+
+    ROOMS = (
+        "admin",
+        "api",
+        "management",
+        "checks.py",
+        "receivers.py",
+        "vocabulary.py",
+        "models",
+        "providers/options.py",
+    )
+    #: Settings; what OpenAPI says; permissions, which Django stores and shows by their names; a name for a log.
+    NOT_TRANSLATED = {
+        '{"local": {"BACKEND": "django_support_tickets.providers.local.LocalProvider"}}',
+        "read committed",
+        "the request ends before its Content-Length",
+        "A key, the beginning of a reference, or words of a subject.",
+        "app_label.model:id; for staff.",
+        "For staff.",
+        "Can fetch and send tickets now",
+        "Can settle tickets whose delivery is uncertain",
+        "address of X",
+    }
+    #: What is given to these is shown, also a single word.
+    SINKS = ("CommandError", "ArgumentTypeError", "CheckWarning", "Error", "LookupError", "Finding", "Need", "write")
+    SHOWN_KEYWORDS = ("help", "hint", "description", "epilog")
+
+    @pytest.fixture
+    def paths(self) -> list[Path]:
+        found = [PACKAGE / room for room in self.ROOMS]
+        paths = sorted(path for room in found for path in ([room] if room.suffix else room.rglob("*.py")))
+        return [path for path in paths if "schema" not in path.parts]  # OpenAPI is English
+
+    def test_no_sentence_is_plain(self, paths: list[Path], language: str) -> None:
+        found = [(place, text) for path in paths for place, text in plain_texts(path)]
+        assert {text for _, text in found} >= self.NOT_TRANSLATED, "named in vain"
+        with translation.override(translation.to_language(language)):
+            plain = [one for one in found if one[1] not in self.NOT_TRANSLATED and translate(one[1]) == one[1]]
+        assert plain == []
+
+    def test_no_word_is_printed_plainly(self, paths: list[Path]) -> None:
+        calls = [(path, node) for path in paths for node in ast.walk(ast.parse(path.read_text()))]
+        found = [(path.name, node.lineno, text) for path, node in calls for text in self.plain_words(node)]
+        assert found == []
+
+    @pytest.mark.parametrize(
+        ("code", "words"),
+        [
+            ("raise CommandError('stopped')", ["stopped"]),
+            ("raise CommandError(_('stopped'))", []),
+            ("self.stdout.write(f'{count} removed')", ["X removed"]),
+            ("self.stdout.write(f'{alias}: {text}')", []),
+            ("parser.add_argument('--json', help='Print it')", ["Print it"]),
+            ("raise CommandError(f'--by {name}: {text}')", []),
+            ("CheckWarning(text, hint='mend', id='x.W1')", ["mend"]),
+            ("Finding(Level.OK, SITE, 'files', 'fine')", ["fine"]),
+        ],
+    )
+    def test_what_is_printed_plainly_is_seen(self, code: str, words: list[str]) -> None:
+        assert [text for node in ast.walk(ast.parse(code)) for text in self.plain_words(node)] == words
+
+    def plain_words(self, node: ast.AST) -> list[str]:
+        """Return the literals with letters in them that a call gives to people."""
+        if not isinstance(node, ast.Call):
+            return []
+        name = getattr(node.func, "id", getattr(node.func, "attr", ""))
+        # Before the text, a finding has codes.
+        shown = [*node.args[3 if name == "Finding" else 0 :]] if name in self.SINKS else []
+        shown += [keyword.value for keyword in node.keywords if keyword.arg in self.SHOWN_KEYWORDS]
+        texts = [text_of(value) for value in shown if isinstance(value, (ast.Constant, ast.JoinedStr))]
+        names = r"--[\w-]+|[A-Z]+"  # of options and settings
+        return [text for text in texts if re.search(r"[^\W\d_]", re.sub(names, "", text))]
+
+    def test_the_admin_shows_no_column_without_a_name_in_every_language(self) -> None:
+        shown = {(ProviderState, name) for name in ("failures", "denials", "webhooks_refused", "provider", "scope")}
+        for model in apps.get_app_config("support_tickets").get_models():
+            described = admin.site.get_model_admin(model) if admin.site.is_registered(model) else None
+            names = {*(described.list_display if described else ()), *((described.fields or ()) if described else ())}
+            shown |= {(model, str(name)) for name in names if isinstance(name, str)}
+        columns = {model: {field.name: field for field in model._meta.fields} for model, _ in shown}
+        plain = [
+            f"{model.__name__}.{name}"
+            for model, name in shown
+            if name in columns[model] and not isinstance(columns[model][name].verbose_name, Promise)
+        ]
+        assert plain == []
 
 
 class TestUse:

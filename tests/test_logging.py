@@ -35,6 +35,7 @@ WITHOUT_ACCOUNT = {
     "attachments.scanner_fails",
     "attachments.scanner_hangs",
     "attachments.unreadable",
+    "dashboard.cache_failed",
     "erase.done",
     "prune.done",
     "push.stopped",

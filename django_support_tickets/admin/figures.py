@@ -5,7 +5,8 @@ What is kept names accounts, states and numbers, and nothing of a ticket or a pe
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import logging
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
@@ -43,6 +44,8 @@ from django_support_tickets.models import (
     moment_of,
 )
 from django_support_tickets.providers import providers
+
+logger = logging.getLogger(__name__)
 
 DAYS = 30
 KEPT_SECONDS = 60
@@ -104,13 +107,25 @@ class Figures:
 
 
 def kept_figures(scope: QuerySet[Ticket] | None, *, name: str, using: str) -> Figures:
-    """Return the figures of what a user sees, at most KEPT_SECONDS old; `name` is the same for all who see the same."""
+    """Return the figures of what a user sees, at most KEPT_SECONDS old; `name` is the same for all who see the same.
+
+    A cache that is down costs queries: the dashboard is wanted most when something is.
+    """
     key = f"support_tickets.dashboard.1.{using}.{name}"
-    figures: Figures | None = cache.get(key)
+    figures = _asked(lambda: cache.get(key))
     if figures is None or figures.accounts.keys() < set(providers):
-        figures = count(scope, using=using)
-        cache.set(key, figures, KEPT_SECONDS)
+        figures = counted = count(scope, using=using)
+        _asked(lambda: cache.set(key, counted, KEPT_SECONDS))
     return figures
+
+
+def _asked(call: Callable[[], Figures | None]) -> Figures | None:
+    """Return what the cache says, None if it fails."""
+    try:
+        return call()
+    except Exception as error:  # each backend raises what its client does
+        logger.warning("the cache fails: %s", type(error).__name__, extra={"event": "dashboard.cache_failed"})
+        return None
 
 
 def count(scope: QuerySet[Ticket] | None, *, using: str) -> Figures:

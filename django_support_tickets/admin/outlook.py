@@ -8,6 +8,7 @@ from typing import Any
 
 from django.utils import timezone
 from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 
 from django_support_tickets.admin.wording import exactly, explain, fetching, sending, when
 from django_support_tickets.models import Delivery, EpochNow, OutboxEntry, ProviderState, Ticket, moment_of
@@ -126,7 +127,12 @@ def _next_attempt(entry: OutboxEntry, sending_: Sending) -> str:
             "%(what)s: the answer was lost. It is looked for at the vendor %(when)s, before anything is repeated."
         ) % (facts)
     if due:
-        return _("%(what)s will be sent %(when)s, after %(count)d attempts.") % facts
+        sentence = ngettext(
+            "%(what)s will be sent %(when)s, after %(count)d attempt.",
+            "%(what)s will be sent %(when)s, after %(count)d attempts.",
+            entry.attempts,
+        )
+        return sentence % facts
     return " ".join((_("%(what)s is due.") % facts, sending()))
 
 

@@ -28,6 +28,7 @@ from django_support_tickets.attachments.serving import NotServed, attachment_res
 from django_support_tickets.attachments.storing import StorageFailed
 from django_support_tickets.exceptions import InvalidProvider
 from django_support_tickets.models import Attachment, Comment, Delivery, Ticket, WebhookDelivery, moment_of
+from django_support_tickets.phrases import translate
 from django_support_tickets.records import Capabilities
 
 #: So many of a ticket's webhooks are shown.
@@ -137,7 +138,7 @@ class PageAdmin(RaisingAdmin, ActingAdmin):
         try:
             state = fetch_file(attachment)
         except InvalidProvider as error:
-            self.say(request, error, messages.ERROR)
+            self.say(request, translate(str(error)), messages.ERROR)
         else:
             is_stored = state == Attachment.State.STORED
             self.say(request, state.label, messages.SUCCESS if is_stored else messages.WARNING)
@@ -190,7 +191,7 @@ class PageAdmin(RaisingAdmin, ActingAdmin):
         if capabilities is None:
             return _("Nothing can be added, because the account cannot be used.")
         if not capabilities.can_comment:
-            return str(capabilities.no_comment_reason) or _("This account's vendor takes no comments.")
+            return _(capabilities.no_comment_reason) or _("This account's vendor takes no comments.")
         if ticket.delivery not in (Delivery.QUEUED, Delivery.DELIVERED):
             return _("The vendor has not got this ticket, so there is nothing to reply to.")
         if not self.has_reply_permission(request, ticket):

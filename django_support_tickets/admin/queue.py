@@ -22,11 +22,15 @@ from django_support_tickets.admin.paginators import EstimatingPaginator
 from django_support_tickets.admin.scope import scope_of
 from django_support_tickets.admin.wording import exactly, explain
 from django_support_tickets.models import OutboxEntry, ProviderState, SyncRun, moment_of
+from django_support_tickets.phrases import translate
+
+#: What a list shows for nothing; a page, which has no such rule for computed values, is given it.
+EMPTY = "–"
 
 
-def shown(moment: datetime | None) -> str | None:
+def shown(moment: datetime | None) -> str:
     """Return a time as people write it."""
-    return exactly(moment) if moment else None
+    return exactly(moment) if moment else EMPTY
 
 
 class ReadOnlyAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
@@ -35,7 +39,7 @@ class ReadOnlyAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     list_filter = (AccountFilter,)
     ordering: ClassVar[tuple[str, ...]] = ("-pk",)
     actions = None
-    empty_value_display = "–"
+    empty_value_display = EMPTY
     show_full_result_count = False
     show_facets = ShowFacets.NEVER
     sortable_by = ()
@@ -92,13 +96,13 @@ class OutboxEntryAdmin(ReadOnlyAdmin):
         return badge("draft", _("waits"))
 
     @admin.display(description=_("not before"))
-    def due(self, entry: OutboxEntry) -> str | None:
+    def due(self, entry: OutboxEntry) -> str:
         return shown(entry.due_at)
 
     @admin.display(description=_("last error"))
-    def problem(self, entry: OutboxEntry) -> str | None:
+    def problem(self, entry: OutboxEntry) -> str:
         explanation = explain(entry.last_error)
-        return None if explanation is None else str(explanation)
+        return EMPTY if explanation is None else str(explanation)
 
 
 class WebhookDeliveryAdmin(ReadOnlyAdmin):
@@ -118,34 +122,42 @@ class ProviderStateAdmin(ReadOnlyAdmin):
         "scope",
         "paused",
         "why",
-        "pause_detail",
+        "detail",
         "failures",
         "denials",
         "next_walk",
         "webhooks_refused",
     )
-    readonly_fields = ("paused", "why", "next_walk")
+    readonly_fields = ("paused", "why", "detail", "next_walk")
     ordering = ("provider", "scope")
 
     @admin.display(description=_("paused until"))
-    def paused(self, state: ProviderState) -> str | None:
+    def paused(self, state: ProviderState) -> str:
         return shown(moment_of(state.paused_until))
 
     @admin.display(description=_("paused because"))
-    def why(self, state: ProviderState) -> str | None:
-        return state.get_pause_display() or None
+    def why(self, state: ProviderState) -> str:
+        return state.get_pause_display() or EMPTY
+
+    @admin.display(description=_("details"))
+    def detail(self, state: ProviderState) -> str:
+        return translate(state.pause_detail) or EMPTY
 
     @admin.display(description=_("next list walk"))
-    def next_walk(self, state: ProviderState) -> str | None:
+    def next_walk(self, state: ProviderState) -> str:
         return shown(moment_of(state.next_walk_at))
 
 
 class SyncRunAdmin(ReadOnlyAdmin):
     """When which account was fetched, and how it went."""
 
-    list_display = ("started_at", "provider", "result", "finished_at", "error")
-    fields = ("started_at", "finished_at", "provider", "result", "error", "counts")
-    readonly_fields = ("result",)
+    list_display = ("started_at", "provider", "result", "finished_at", "problem")
+    fields = ("started_at", "finished_at", "provider", "result", "problem", "counts")
+    readonly_fields = ("result", "problem")
+
+    @admin.display(description=_("error"))
+    def problem(self, run: SyncRun) -> str:
+        return translate(run.error) or EMPTY
 
     @admin.display(description=_("outcome"))
     def result(self, run: SyncRun) -> SafeString:

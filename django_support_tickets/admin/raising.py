@@ -163,7 +163,7 @@ class RaisingAdmin(BaseTicketAdmin):
             is_popup=IS_POPUP_VAR in request.POST or IS_POPUP_VAR in request.GET,
             to_field=request.POST.get(TO_FIELD_VAR, request.GET.get(TO_FIELD_VAR)),
             several_accounts=add and len(providers) > 1,
-            no_comment_reason="" if form.capabilities.can_comment else form.capabilities.no_comment_reason,
+            no_comment_reason="" if form.capabilities.can_comment else _(form.capabilities.no_comment_reason),
         )
         return self.render_change_form(request, context, add=add, change=not add, obj=None if add else ticket)
 
@@ -172,7 +172,7 @@ def _facts(capabilities: Capabilities) -> list[str]:
     """Return what an agent should know before choosing an account."""
     facts = []
     if capabilities.no_comment_reason and not capabilities.can_comment:
-        facts.append(str(capabilities.no_comment_reason))
+        facts.append(_(capabilities.no_comment_reason))
     if capabilities.description_max is not None:
         facts.append(_("Text: %(limit)s") % {"limit": at_most(capabilities.description_max)})
     rules = capabilities.attachments

@@ -14,6 +14,7 @@ from django.core.exceptions import FieldDoesNotExist
 from django.db.models import QuerySet
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from django_support_tickets.admin.badges import delivery_badge
 from django_support_tickets.admin.wording import Explanation, explain
@@ -41,6 +42,14 @@ DECISIONS: dict[str, str] = {
 }
 #: What is shown otherwise, or means nothing to people.
 UNSAID = frozenset({"reason", "key", "item", "comments", "attachments"})
+#: What an event says beside the columns that have changed.
+LABELS = {
+    "found_twin": gettext_lazy("found twin"),
+    "raised_as": gettext_lazy("raised as"),
+    "raised_from": gettext_lazy("raised from"),
+    "remote_ids": gettext_lazy("remote ids"),
+    "send_again": gettext_lazy("send again"),
+}
 #: Of these, only what concerns the whole ticket.
 OF_ITEMS = (Kind.DELIVERED, Kind.SUBMITTED)
 
@@ -245,7 +254,7 @@ def field_label(name: str) -> str:
     try:
         label = str(getattr(Ticket._meta.get_field(name), "verbose_name", name))
     except FieldDoesNotExist:
-        label = name.replace("_", " ")
+        label = str(LABELS.get(name, name.replace("_", " ")))
     return label[:1].upper() + label[1:]
 
 
@@ -256,4 +265,6 @@ def _shown(name: str, value: Any) -> str:
         return ", ".join(map(str, value)) or "–"
     if isinstance(value, bool):
         return _("yes") if value else _("no")
+    if value == "changed":  # of a long text
+        return _("changed")
     return "–" if value in (None, "") else str(value)

@@ -14,6 +14,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from django_support_tickets.conf import settings
+from django_support_tickets.phrases import translate, translate_facts
 
 UNREACHED = gettext_lazy("The vendor could not be reached, so nothing was sent.")
 LOST = gettext_lazy("The connection broke before the vendor's answer was complete: it may have arrived or not.")
@@ -57,9 +58,10 @@ MEANINGS: dict[str, Any] = {
         "This site's own secrets could not be read, so nothing was sent: tell whoever runs it."
     ),
 }
-# What may stand before the cause, as push writes it. A quarantine's reason is the scanner's, and stays as it is.
+# What may stand before the cause, as push writes it.
 PREFIXES: dict[str, Any] = {
     r"Given up after 72 hours: ": gettext_lazy("It was tried for 72 hours without success."),
+    r"a step before it failed: ": MEANINGS["a step before it failed"],
     r"It was tried (?P<count>\d+) times without an outcome\.": gettext_lazy(
         "It was tried %(count)s times without an outcome."
     ),
@@ -78,6 +80,8 @@ PREFIXES: dict[str, Any] = {
     ),
     r"Quarantined: (?P<reason>.*)": gettext_lazy("The file is quarantined: %(reason)s"),
 }
+# What the cause itself goes on with, in words of ours.
+OWN_WORDS = ("the answer is not understood: ", "the list is not understood: ")
 # "cause: words [code] (request id)", as push writes it, and "cause (status 401, code 1)", as pull does.
 DESCRIPTION = re.compile(
     r"(?P<cause>.*?)(?:: (?P<words>.*?))?(?: \[(?P<code>[^\[\]]*)\])?(?: \((?P<facts>[^()]*)\))?", re.DOTALL
@@ -110,17 +114,21 @@ def explain(error: str) -> Explanation | None:
         meaning = next((str(meaning) for start, meaning in MEANINGS.items() if cause.startswith(start)), "")
         parts = DESCRIPTION.fullmatch(cause)
         if meaning and parts:
+            words, facts = parts["words"] or "", translate_facts(parts["facts"] or "")
             code = _("code %(code)s") % {"code": parts["code"]} if parts["code"] else ""
-            reference = ", ".join(filter(None, (code, parts["facts"])))
-            return Explanation(prefix + meaning, parts["words"] or "", reference)
-    return Explanation(prefix + text[:1].upper() + text[1:])
+            is_ours = cause.startswith(OWN_WORDS)
+            reference = ", ".join(filter(None, (translate(words) if is_ours else "", code, facts)))
+            return Explanation(prefix + meaning, "" if is_ours else words, reference)
+    said = translate(text)
+    return Explanation(prefix + said[:1].upper() + said[1:])
 
 
 def _split(text: str) -> tuple[str, str]:
     """Return what stands before the cause, in words for an agent with a blank behind, and the cause itself."""
     for start, meaning in PREFIXES.items():
         if match := re.match(start, text, re.DOTALL):
-            return f"{str(meaning) % match.groupdict()} ", text[match.end() :].strip()
+            values = {name: translate(value) for name, value in match.groupdict().items()}
+            return f"{str(meaning) % values} ", text[match.end() :].strip()
     return "", text
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.utils.translation import gettext
+
 from django_support_tickets.api.scope import CUSTOMER_FIELDS, customer_of, is_agent, offered
 from django_support_tickets.attachments.rules import MOST, largest
 from django_support_tickets.attachments.signatures import CONTENT_TYPES
@@ -40,7 +42,7 @@ def account_of(provider: Provider, *, user: Any) -> dict[str, Any]:
         "required_options": {name: sorted(needed) for name, needed in capabilities.required_options.items()},
         "option_max": {name: limit for name, limit in capabilities.option_max.items() if name in options},
         "can_comment": capabilities.can_comment,
-        "no_comment_reason": str(capabilities.no_comment_reason),
+        "no_comment_reason": gettext(capabilities.no_comment_reason),
         "can_close": capabilities.can_close,
         "files": _files(capabilities.attachments),
     }

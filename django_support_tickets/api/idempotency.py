@@ -1,4 +1,4 @@
-"""The same request with the same Idempotency-Key is the same ticket, however often and however parallel it comes."""
+"""The same request with the same Idempotency-Key makes one row, however often and however parallel it comes."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from rest_framework import status
 from rest_framework.exceptions import APIException, ParseError
 from rest_framework.request import Request
 
-from django_support_tickets.models import Ticket
+from django_support_tickets.models import Submission
 
 HEADER = "Idempotency-Key"
 NAMESPACE = uuid.UUID("6f6ca2e7-bd7e-50f8-a261-54d64322494a")
@@ -33,28 +33,37 @@ class OtherRequest(APIException):
 
 @dataclass(frozen=True, slots=True)
 class Intention:
-    """What a request with an Idempotency-Key wants: the ticket's key, and a digest of everything it says."""
+    """What a request with an Idempotency-Key wants: the key of what it makes, and a digest of everything it says."""
 
     key: uuid.UUID
     digest: str
 
-    def earlier_ticket(self) -> Ticket | None:
-        """Return the ticket that the same request has made before; raise OtherRequest if it was another one."""
-        ticket = Ticket.objects.using(router.db_for_write(Ticket)).filter(key=self.key).only("request_digest").first()
-        if ticket is not None and ticket.request_digest != self.digest:
+    @property
+    def columns(self) -> dict[str, Any]:
+        """Return what a row that is made by the request keeps of it."""
+        return {"key": self.key, "request_digest": self.digest}
+
+    def is_fulfilled(self, model: type[Submission]) -> bool:
+        """Return whether the same request has made its row before; raise OtherRequest if another one has."""
+        rows = model._default_manager.using(router.db_for_write(model)).filter(key=self.key)
+        found = rows.values_list("request_digest", flat=True).first()
+        if found not in (None, self.digest):
             raise OtherRequest()
-        return ticket
+        return found is not None
 
 
-def intention_of(request: Request) -> Intention | None:
-    """Return the intention of a request, None without the header; raise ParseError for a header that is no key."""
+def intention_of(request: Request, *place: str) -> Intention | None:
+    """Return the intention of a request, None without the header; raise ParseError for a header that is no key.
+
+    The same header at another `place`, such as another ticket, is another intention.
+    """
     header = request.headers.get(HEADER)
     if header is None:
         return None
     if not PRINTABLE.fullmatch(header):
         raise ParseError(_("An Idempotency-Key has 1 to 255 printable ASCII characters."))
     # Such that no other user's id, which may be any text, and header give the same.
-    whose = json.dumps([str(request.user.pk), header])
+    whose = json.dumps([str(request.user.pk), header, *place])
     return Intention(uuid.uuid5(NAMESPACE, whose), digest_of(request.data))
 
 

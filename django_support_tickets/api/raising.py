@@ -133,28 +133,36 @@ def hold_draft(ticket: Ticket, *, using: str) -> None:
         raise Conflict(NO_DRAFT)
 
 
-def add_comment(ticket: Ticket, body: str, files: Files, *, user: Any) -> Comment:
+def add_comment(ticket: Ticket, values: Mapping[str, Any], files: Files, *, user: Any) -> Comment:
     """Queue a comment with the files that travel with it; raise ValidationError, or Throttled over the quota."""
     using = router.db_for_write(Comment, instance=ticket)
-    with transaction.atomic(using=using), complaints():
-        quota.lock(user.pk, using=using)
-        comment = Comment(ticket=ticket, body=body, created_by=user)
-        comment.save(using=using)
-        quota.refuse_too_many_comments(user.pk, using=using)
-        _add_files(files, ticket=ticket, comment=comment, user=user)
-        _note(comment, Kind.COMMENT, user=user)
-    return comment
+
+    def store() -> Comment:
+        with transaction.atomic(using=using), complaints():
+            quota.lock(user.pk, using=using)
+            comment = Comment(ticket=ticket, created_by=user, **values)
+            comment.save(using=using)
+            quota.refuse_too_many_comments(user.pk, using=using)
+            _add_files(files, ticket=ticket, comment=comment, user=user)
+            _note(comment, Kind.COMMENT, user=user)
+            return comment
+
+    return repeated(store, using=using)
 
 
-def add_file(ticket: Ticket, file: File[Any], *, user: Any) -> Attachment:
+def add_file(ticket: Ticket, file: File[Any], values: Mapping[str, Any], *, user: Any) -> Attachment:
     """Queue a file, or add it to a draft; raise ValidationError, or Throttled over the quota."""
     using = router.db_for_write(Attachment, instance=ticket)
-    with transaction.atomic(using=using), complaints("file"):
-        quota.lock(user.pk, using=using)
-        (attachment,) = _add_files([file], ticket=ticket, comment=None, user=user)
-        if ticket.delivery != Delivery.DRAFT:
-            _note(attachment, Kind.UPLOAD, user=user)
-    return attachment
+
+    def store() -> Attachment:
+        with transaction.atomic(using=using), complaints("file"):
+            quota.lock(user.pk, using=using)
+            (attachment,) = _add_files([file], ticket=ticket, comment=None, user=user, **values)
+            if ticket.delivery != Delivery.DRAFT:
+                _note(attachment, Kind.UPLOAD, user=user)
+            return attachment
+
+    return repeated(store, using=using)
 
 
 @contextmanager
@@ -173,13 +181,14 @@ def complaints(files: str = "files") -> Iterator[None]:
         raise Unavailable() from None
 
 
-def _add_files(files: Files, *, ticket: Ticket, comment: Comment | None, user: Any) -> list[Attachment]:
+def _add_files(files: Files, *, ticket: Ticket, comment: Comment | None, user: Any, **values: Any) -> list[Attachment]:
     using, added = str(ticket._state.db), []
     if files:
         quota.refuse_too_many_files(user.pk, coming=len(files), using=using)
     for file in files:
         file.seek(0)
-        attachment = Attachment(ticket=ticket, comment=comment, file=file, name=file.name or "", created_by=user)
+        owner = {"ticket": ticket, "comment": comment, "created_by": user}
+        attachment = Attachment(file=file, name=file.name or "", **owner, **values)
         attachment.save(using=using)
         added.append(attachment)
     return added

@@ -182,7 +182,7 @@ def _keep(attachment: Attachment, copy: TemporaryUploadedFile, measured: Measure
         "sha256": measured.sha256,
         "content_type": content_type,
         "state": State.QUARANTINED if complaint else State.STORED,
-        "error": " ".join(filter(None, [complaint, *flags])),
+        "error": " ".join([*flags, complaint]).strip(),
     }
     if not _write(attachment, values):
         discard(key)  # another worker was faster, or the row is gone
@@ -211,8 +211,8 @@ def _state_after(attachment: Attachment, error: ProviderError) -> Attachment.Sta
         return State.EXPIRED
     if isinstance(error, (Busy, AccessDenied)):
         return State.REMOTE
-    may_pass = isinstance(error, (NotSent, Ambiguous)) and not _is_given_up(attachment)
-    return State.REMOTE if may_pass else State.FAILED
+    may_pass = isinstance(error, (NotSent, Ambiguous)) and not error.is_lasting
+    return State.REMOTE if may_pass and not _is_given_up(attachment) else State.FAILED
 
 
 def _is_given_up(attachment: Attachment) -> bool:

@@ -8,6 +8,7 @@ from typing import Any
 from django.core.exceptions import ValidationError
 from django.db.models import QuerySet
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import ngettext
 
 from django_support_tickets.attachments.names import extension_of
 from django_support_tickets.attachments.signatures import CONTENT_TYPES, content_type_of, is_what_it_says
@@ -63,7 +64,8 @@ def check_together(sizes: Iterable[int], rules: AttachmentRules) -> None:
     sizes = list(sizes)
     most = MOST if rules.max_count is None else rules.max_count
     if len(sizes) > most:
-        raise _complaint(_("At most %(limit)d files.") % {"limit": most}, "too_many")
+        message = ngettext("At most %(limit)d file.", "At most %(limit)d files.", most) % {"limit": most}
+        raise _complaint(message, "too_many")
     if rules.max_total_bytes is not None and sum(sizes) > rules.max_total_bytes:
         message = _("At most %(limit)d bytes for all files together.") % {"limit": rules.max_total_bytes}
         raise _complaint(message, "too_large_together")

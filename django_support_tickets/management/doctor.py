@@ -10,20 +10,17 @@ from typing import Any
 
 from django.core.checks import ERROR, run_checks
 from django.db import DatabaseError, connections
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy, ngettext
 
 from django_support_tickets import __version__
 from django_support_tickets.conf import settings
 from django_support_tickets.management.backlog import Backlog, backlog_of, parked
-from django_support_tickets.management.probing import (
-    SITE,
-    Finding,
-    Level,
-    ask_account,
-    ask_all,
-    ask_storage,
-    ask_webhook_address,
-)
-from django_support_tickets.models import epoch_now
+from django_support_tickets.management.findings import SITE, Finding, Level
+from django_support_tickets.management.knocking import ask_webhook_address, try_to_remember, without_secrets
+from django_support_tickets.management.probing import ask_account, ask_all, ask_storage
+from django_support_tickets.models import ProviderState, SyncRun, epoch_now
+from django_support_tickets.phrases import translate
 from django_support_tickets.providers import providers
 
 #: What one question to the outside may take, in seconds; all are asked at once.
@@ -33,6 +30,24 @@ CLOCK_WARNING = 5.0
 #: What waits longer shows that nobody sends, or that it cannot be sent.
 UNSENT_WARNING = 15 * 60.0
 UNITS = ((86400.0, "d"), (3600.0, "h"), (60.0, "min"), (1.0, "s"))
+#: Level, subject or topic of a finding -> how people read it; accounts and addresses are their own names.
+LABELS: dict[str, Any] = {
+    Level.OK: gettext_lazy("ok"),
+    Level.WARN: gettext_lazy("warn"),
+    Level.FAIL: gettext_lazy("FAIL"),
+    SITE: gettext_lazy("site"),
+    "address": gettext_lazy("address"),
+    "asked": gettext_lazy("asked"),
+    "clock": gettext_lazy("clock"),
+    "credentials": gettext_lazy("credentials"),
+    "database": gettext_lazy("database"),
+    "fetching": gettext_lazy("fetching"),
+    "files": gettext_lazy("files"),
+    "parked": gettext_lazy("parked"),
+    "sending": gettext_lazy("sending"),
+    "settings": gettext_lazy("settings"),
+    "webhooks": gettext_lazy("webhooks"),
+}
 
 
 @dataclass(slots=True)
@@ -60,12 +75,18 @@ class Report:
         }
 
     def lines(self) -> list[str]:
-        """Return the report for people, in aligned columns."""
-        rows = [(str(one.level), one.subject, one.topic, one.text) for one in self.findings]
+        """Return the findings for people, in aligned columns."""
+        rows = [(*map(label_of, (one.level, one.subject, one.topic)), one.text) for one in self.findings]
         widths = [max(len(row[column]) for row in rows) for column in range(3)]
-        lines = ["  ".join((*map(str.ljust, row, widths), row[3])).rstrip() for row in rows]
+        return ["  ".join((*map(str.ljust, row, widths), row[3])).rstrip() for row in rows]
+
+    def summary(self) -> str:
+        """Return how many of the findings need a look."""
         bad = sum(one.level != Level.OK for one in self.findings)
-        return [*lines, "", "All is well." if not bad else f"{bad} of {len(rows)} need a look."]
+        if not bad:
+            return _("All is well.")
+        text = ngettext("%(bad)d of %(all)d needs a look.", "%(bad)d of %(all)d need a look.", bad)
+        return text % {"bad": bad, "all": len(self.findings)}
 
 
 def examine(*, using: str, webhook_urls: Sequence[str] = (), patience: float = PATIENCE) -> Report:
@@ -75,17 +96,22 @@ def examine(*, using: str, webhook_urls: Sequence[str] = (), patience: float = P
     report.findings += _look_at_settings()
     has_tables = _look_at_database(report, aliases, using=using)
     questions = {SITE: ask_storage} | {alias: partial(ask_account, alias) for alias in aliases}
-    questions |= {url: partial(ask_webhook_address, url) for url in webhook_urls}
+    questions |= {without_secrets(url): partial(ask_webhook_address, url) for url in webhook_urls}
     answers = ask_all(questions, seconds=patience)
     report.findings += [one for one in answers if one.subject == SITE]
     for alias in aliases:
         report.findings += [one for one in answers if one.subject == alias]
         if has_tables:
             report.backlogs[alias] = backlog = backlog_of(alias, using=using)
-            report.findings += [_sending(alias, backlog), _fetching(alias, backlog)]
+            report.findings += [*try_to_remember(alias), _sending(alias, backlog), _fetching(alias, backlog)]
     known = {SITE, *aliases}
     report.findings += [one for one in answers if one.subject not in known]
     return report
+
+
+def label_of(name: str) -> str:
+    """Return a level, subject or topic as people read it."""
+    return str(LABELS.get(name, name))
 
 
 def age(seconds: float) -> str:
@@ -99,8 +125,13 @@ def _look_at_settings() -> list[Finding]:
     errors = [one for one in messages if str(one.id).startswith("support_tickets.") and one.level >= ERROR]
     if errors:
         return [Finding(Level.FAIL, SITE, "settings", f"{one.id}: {one.msg}") for one in errors]
-    text = f"{len(providers)} accounts, dispatcher {settings.DISPATCHER}, version {__version__}"
-    return [Finding(Level.OK, SITE, "settings", text)]
+    text = ngettext(
+        "%(count)d account, dispatcher %(dispatcher)s, version %(version)s",
+        "%(count)d accounts, dispatcher %(dispatcher)s, version %(version)s",
+        len(providers),
+    )
+    facts = {"count": len(providers), "dispatcher": settings.DISPATCHER, "version": __version__}
+    return [Finding(Level.OK, SITE, "settings", text % facts)]
 
 
 def _look_at_database(report: Report, aliases: Collection[str], *, using: str) -> bool:
@@ -109,15 +140,21 @@ def _look_at_database(report: Report, aliases: Collection[str], *, using: str) -
         off = abs(epoch_now(using) / 1000 - time.time())
         waiting = parked(aliases, using=using)
     except DatabaseError as error:
-        text = f"{using}: {type(error).__name__}; is it there, and migrated?"
+        text = _("%(alias)s: %(error)s; is it there, and migrated?")
+        text %= {"alias": using, "error": type(error).__name__}
         report.findings.append(Finding(Level.FAIL, SITE, "database", text))
         return False
     level = Level.WARN if off > CLOCK_WARNING else Level.OK
-    text = f"{using} ({connections[using].vendor}), its clock and ours differ by {off:.1f} s"
+    text = _("%(alias)s (%(vendor)s), its clock and ours differ by %(seconds).1f s")
+    text %= {"alias": using, "vendor": connections[using].vendor, "seconds": off}
     report.findings.append(Finding(level, SITE, "database", text))
     for alias, count in waiting.items():
-        text = f"{count} tickets wait for {alias!r}, which is not in SUPPORT_TICKETS_PROVIDERS (any more)"
-        report.findings.append(Finding(Level.WARN, SITE, "parked", text))
+        text = ngettext(
+            "%(count)d ticket waits for %(alias)r, which is not in SUPPORT_TICKETS_PROVIDERS (any more)",
+            "%(count)d tickets wait for %(alias)r, which is not in SUPPORT_TICKETS_PROVIDERS (any more)",
+            count,
+        )
+        report.findings.append(Finding(Level.WARN, SITE, "parked", text % {"count": count, "alias": alias}))
     return True
 
 
@@ -129,24 +166,48 @@ def _sending(alias: str, backlog: Backlog) -> Finding:
 
 
 def _phrases_of_sending(backlog: Backlog) -> Iterator[str]:
-    oldest = f", the oldest for {age(backlog.oldest_unsent)}" if backlog.oldest_unsent is not None else ""
-    yield f"{backlog.queued} queued{oldest}"
-    if backlog.uncertain:
-        yield f"{backlog.uncertain} uncertain: a person must settle them"
-    if backlog.refused_last_day:
-        yield f"{backlog.refused_last_day} refused in the last day"
+    if backlog.oldest_unsent is None:
+        yield _counted(ngettext("%(count)d queued", "%(count)d queued", backlog.queued), backlog.queued)
+    else:
+        text = ngettext(
+            "%(count)d queued, the oldest for %(age)s", "%(count)d queued, the oldest for %(age)s", backlog.queued
+        )
+        yield text % {"count": backlog.queued, "age": age(backlog.oldest_unsent)}
+    if count := backlog.uncertain:
+        text = ngettext(
+            "%(count)d uncertain: a person must settle it", "%(count)d uncertain: a person must settle them", count
+        )
+        yield _counted(text, count)
+    if count := backlog.refused_last_day:
+        yield _counted(ngettext("%(count)d refused in the last day", "%(count)d refused in the last day", count), count)
     if backlog.paused_for is not None:
-        yield f"paused for {age(backlog.paused_for)}: {backlog.pause_detail or backlog.pause}"
+        why = translate(backlog.pause_detail) or str(ProviderState.Pause(backlog.pause).label)
+        yield _("paused for %(age)s: %(why)s") % {"age": age(backlog.paused_for), "why": why}
     if backlog.heartbeat_ago is not None:
-        yield f"a worker was alive {age(backlog.heartbeat_ago)} ago"
+        yield _("a worker was alive %(age)s ago") % {"age": age(backlog.heartbeat_ago)}
 
 
 def _fetching(alias: str, backlog: Backlog) -> Finding:
-    needs = backlog.overdue or backlog.last_run == "failed"
-    phrases = [f"{backlog.overdue} overdue"]
+    needs = backlog.overdue or backlog.last_run == SyncRun.Outcome.FAILED
+    phrases = [_counted(ngettext("%(count)d overdue", "%(count)d overdue", backlog.overdue), backlog.overdue)]
     if backlog.last_run_ago is not None:
-        error = f" ({backlog.last_run_error})" if backlog.last_run_error else ""
-        phrases.insert(0, f"last run {age(backlog.last_run_ago)} ago: {backlog.last_run}{error}")
-    if backlog.webhooks_last_day or backlog.webhooks_refused:
-        phrases.append(f"{backlog.webhooks_last_day} webhooks in the last day, {backlog.webhooks_refused} ever refused")
+        phrases.insert(0, _last_run(backlog, age(backlog.last_run_ago)))
+    if count := backlog.webhooks_last_day:
+        phrases.append(
+            _counted(ngettext("%(count)d webhook in the last day", "%(count)d webhooks in the last day", count), count)
+        )
+    if count := backlog.webhooks_refused:
+        phrases.append(
+            _counted(ngettext("%(count)d webhook ever refused", "%(count)d webhooks ever refused", count), count)
+        )
     return Finding(Level.WARN if needs else Level.OK, alias, "fetching", "; ".join(phrases))
+
+
+def _last_run(backlog: Backlog, ago: str) -> str:
+    error = f" ({translate(backlog.last_run_error)})" if backlog.last_run_error else ""
+    outcome = str(SyncRun.Outcome(backlog.last_run).label).lower()
+    return _("last run %(age)s ago: %(outcome)s") % {"age": ago, "outcome": outcome} + error
+
+
+def _counted(text: str, count: int) -> str:
+    return text % {"count": count}

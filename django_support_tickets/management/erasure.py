@@ -19,6 +19,7 @@ from django.db import transaction
 from django.db.models import Q, QuerySet
 from django.db.models.functions import Lower
 from django.utils import timezone
+from django.utils.translation import gettext as _
 
 from django_support_tickets.attachments.storing import discard
 from django_support_tickets.models import (
@@ -116,7 +117,7 @@ def find_user(name: str, *, using: str) -> AbstractBaseUser:
     with contextlib.suppress(ValidationError, OverflowError):  # the name is no key
         found |= {user.pk: user for user in users.filter(pk=model._meta.pk.to_python(name))}
     if len(found) != 1:
-        raise LookupError("There is no such user." if not found else "That is one user's name and another's key.")
+        raise LookupError(_("That is one user's name and another's key.") if found else _("There is no such user."))
     return next(iter(found.values()))
 
 
@@ -232,8 +233,8 @@ def _forget_list(ticket: Ticket, *, using: str) -> None:
 
 def _forget_elsewhere(user: AbstractBaseUser, *, using: str) -> None:
     """Take the user's name off what they wrote and did at other people's tickets; the words belong to those."""
-    Comment.objects.using(using).filter(created_by=user.pk).update(created_by=None, author_name="")
-    Attachment.objects.using(using).filter(created_by=user.pk).update(created_by=None)
+    Comment.objects.using(using).filter(created_by=user.pk).update(created_by=None, author_name="", request_digest="")
+    Attachment.objects.using(using).filter(created_by=user.pk).update(created_by=None, request_digest="")
     TicketEvent.objects.using(using).filter(actor=user.pk).update(actor=None)
 
 

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
+
+from django.utils import translation
+from django.utils.translation import gettext_lazy, ngettext_lazy
 
 from django_support_tickets.merge import Difference
 from django_support_tickets.models import Attachment, Comment, Delivery, EpochNow, ProviderState, Ticket
@@ -13,6 +16,31 @@ from django_support_tickets.outbox.push import PushCounts, push
 from django_support_tickets.sync import AlreadyRunning, PullCounts, pull
 
 COUNTED = ("delivered", "refused", "uncertain", "waiting")
+REFUSED = ngettext_lazy(
+    "%(count)d refused by the vendor in this run", "%(count)d refused by the vendor in this run", "count"
+)
+UNCERTAIN = ngettext_lazy(
+    "%(count)d uncertain: settle it in the admin or by support_tickets_settle",
+    "%(count)d uncertain: settle them in the admin or by support_tickets_settle",
+    "count",
+)
+DENIED = gettext_lazy("the vendor refuses the account: see its credentials")
+BRAKED = ngettext_lazy(
+    "%(count)d ticket is not to be found at the vendor; so many look like a fault, so none was flagged",
+    "%(count)d tickets are not to be found at the vendor; so many look like a fault, so none was flagged",
+    "count",
+)
+
+
+class Need(NamedTuple):
+    """What nothing but a person moves on; as a text, a phrase in the active language."""
+
+    text: Any
+    # Not `count`, which is a method of tuples.
+    number: int = 0
+
+    def __str__(self) -> str:
+        return str(self.text % {"count": self.number})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,8 +66,7 @@ class Result:
     is_running: bool = False
     # How many items a dry run has left unsent.
     queued: int = 0
-    # What nothing but a person moves on, in sentences.
-    needs: list[str] = field(default_factory=list)
+    needs: list[Need] = field(default_factory=list)
 
     @property
     def is_eventful(self) -> bool:
@@ -49,8 +76,10 @@ class Result:
         return sent or (pulled is not None and not pulled.is_quiet)
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the result as JSON takes it."""
+        """Return the result as JSON takes it, whose texts are English."""
         pushed = self.pushed
+        with translation.override(None):
+            needs = list(map(str, self.needs))
         push_counts = pushed and {name: getattr(pushed, name) for name in (*COUNTED, "paused", "failures")}
         return {
             "account": self.alias,
@@ -58,7 +87,7 @@ class Result:
             "pull": self.pulled and self.pulled.as_dict(),
             "already_running": self.is_running,
             "queued": self.queued,
-            "needs_a_person": self.needs,
+            "needs_a_person": needs,
         }
 
 
@@ -114,19 +143,17 @@ def fetch(
         result.is_running = True
 
 
-def needs_of(result: Result, *, using: str) -> list[str]:
+def needs_of(result: Result, *, using: str) -> list[Need]:
     """Return what about this account needs a person."""
     pushed, pulled, needs = result.pushed, result.pulled, []
     if pushed is not None and pushed.refused:
-        needs.append(f"{pushed.refused} refused by the vendor in this run")
+        needs.append(Need(REFUSED, pushed.refused))
     if uncertain := count_uncertain(result.alias, using=using):
-        needs.append(f"{uncertain} uncertain: settle them in the admin or by support_tickets_settle")
+        needs.append(Need(UNCERTAIN, uncertain))
     if is_denied(result.alias, using=using) or (pulled is not None and pulled.denied):
-        needs.append("the vendor refuses the account: see its credentials")
+        needs.append(Need(DENIED))
     if pulled is not None and pulled.braked:
-        needs.append(
-            f"{pulled.braked} tickets are not to be found at the vendor; so many look like a fault, so none was flagged"
-        )
+        needs.append(Need(BRAKED, pulled.braked))
     return needs
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import replace
@@ -68,22 +69,43 @@ def size(value: Any) -> int | None:
 
 def raw(value: Mapping[str, Any]) -> dict[str, Any]:
     """Return the vendor's object without lists of objects; a marker with its size if it is over 64 kB."""
-    slim = _slim(value, depth=0)
+    slim: dict[str, Any] = _slim(value, depth=0)
+    if _is_surely_small(slim):
+        return slim
     length = len(json.dumps(slim, ensure_ascii=False).encode(errors="replace"))
     return slim if length <= RAW_LIMIT else {"_left_out": "the vendor's answer is too large", "_bytes": length}
 
 
+def _is_surely_small(slim: dict[str, Any]) -> bool:
+    """Return whether an object is flat and so short that it need not be written to know it: six bytes a character."""
+    texts = [value for value in slim.values() if isinstance(value, str)]
+    others = (value is None or isinstance(value, (str, int, float)) for value in slim.values())
+    return all(others) and 6 * (sum(map(len, texts)) + sum(map(len, slim)) + 32 * len(slim)) <= RAW_LIMIT
+
+
 def _slim(value: Any, *, depth: int) -> Any:
-    if isinstance(value, Mapping):
-        inner = value.items() if depth < 20 else ()
-        return {text(name, 200): _slim(item, depth=depth + 1) for name, item in inner if _is_kept(item)}
+    if isinstance(value, str):
+        return clean_text(value)
+    if value is None or isinstance(value, bool):
+        return value
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, int):
+        return value if abs(value) < 2**63 else text(str(value) if abs(value) < 10**50 else "…")
     if isinstance(value, (list, tuple)):
         return [_slim(item, depth=depth + 1) for item in value]
-    if isinstance(value, float) and (value != value or value in (float("inf"), float("-inf"))):
-        return None
-    if isinstance(value, int) and abs(value) >= 2**63:
-        return text(str(value) if abs(value) < 10**50 else "…")
-    return value if isinstance(value, (int, float, type(None))) else text(value)
+    if isinstance(value, Mapping):
+        inner = value.items() if depth < 20 else ()
+        return {
+            _name(name): clean_text(item) if type(item) is str else _slim(item, depth=depth + 1)
+            for name, item in inner
+            if _is_kept(item)
+        }
+    return text(value)
+
+
+def _name(name: Any) -> str:
+    return clean_text(name) if type(name) is str and len(name) <= 200 else text(name, 200)
 
 
 def _is_kept(value: Any) -> bool:

@@ -78,10 +78,9 @@ class Conversation:
                 known[remote_id] = self._add_comment(ticket, remote_id, record)
 
     def _add_comment(self, ticket: Ticket, remote_id: str, record: CommentRecord) -> Comment:
-        values = _comment_values(record)
-        comment = new_row(Comment, remote_id=remote_id, delivery=Delivery.DELIVERED, **values)
-        if comment.sent_at is not None:
-            comment.created_at = min(comment.sent_at, comment.created_at)
+        values, now = _comment_values(record), timezone.now()
+        created_at = min(values["sent_at"] or now, now)
+        comment = new_row(Comment, remote_id=remote_id, delivery=Delivery.DELIVERED, created_at=created_at, **values)
         self.new_comments.append(comment)
         return comment
 

@@ -10,7 +10,7 @@ from django_support_tickets.merge.arrivals import Fetched, MergeCounts
 from django_support_tickets.merge.batch import Batch, News
 from django_support_tickets.merge.ownership import read_fields
 from django_support_tickets.merge.pages import in_transaction, one_by_one, unique_pages, write_one
-from django_support_tickets.merge.writing import begin_writing, find_keys, insert_rows
+from django_support_tickets.merge.writing import begin_writing, find_keys, insert_rows, new_row
 from django_support_tickets.models import Delivery, Ticket, TicketEvent
 from django_support_tickets.providers import providers
 
@@ -68,13 +68,13 @@ def _known(batch: Batch, page: list[Fetched]) -> set[str]:
 
 def _new_ticket(batch: Batch, one: Fetched) -> Ticket:
     values = read_fields(one.record, Ticket.Origin.VENDOR)
-    ticket = Ticket(
+    created = values.get("remote_created_at")
+    return new_row(
+        Ticket,
         provider=batch.alias,
         remote_id=one.record.remote_id,
         origin=Ticket.Origin.VENDOR,
         delivery=Delivery.DELIVERED,
+        created_at=min(created, batch.now) if created else batch.now,
         **values,
     )
-    created = values.get("remote_created_at")
-    ticket.created_at = min(created, batch.now) if created else batch.now
-    return ticket

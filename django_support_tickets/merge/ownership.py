@@ -40,6 +40,7 @@ RAISED_THERE: Mapping[str, tuple[str, Reader]] = {
     "contact_name": ("contact_name", _clipped("contact_name")),
     "contact_email": ("contact_email", _clipped("contact_email")),
 }
+_EVERYTHING = {**VENDORS, **RAISED_THERE}
 #: A change of these is merged but is no news by itself.
 SILENT = frozenset({"remote_created_at", "remote_updated_at", "last_comment_at"})
 #: Texts: a timeline says that they changed, not how.
@@ -48,7 +49,7 @@ TEXTS = frozenset({"subject", "description", "resolution", "contact_name", "cont
 
 def owned_columns(origin: str) -> Mapping[str, tuple[str, Reader]]:
     """Return the columns that the vendor owns on a ticket of this origin."""
-    return VENDORS if origin == Ticket.Origin.HERE else {**VENDORS, **RAISED_THERE}
+    return VENDORS if origin == Ticket.Origin.HERE else _EVERYTHING
 
 
 def read_fields(record: TicketRecord, origin: str) -> dict[str, Any]:

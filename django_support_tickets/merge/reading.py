@@ -2,12 +2,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from django.db import connections
-from django.db.models import Model
+from django.db.models import DateTimeField, Model
+
+from django_support_tickets.models import project_time
 
 Convert = Callable[[Any], Any]
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def read_rows(
@@ -21,10 +26,8 @@ def read_rows(
         return []
     connection = connections[using]
     fields: list[Any] = [model._meta.pk if name == "pk" else model._meta.get_field(name) for name in columns]
-    provider, remote_id, *names = (
-        connection.ops.quote_name(field.column)
-        for field in (model._meta.get_field("provider"), model._meta.get_field("remote_id"), *fields)
-    )
+    provider, remote_id = (connection.ops.quote_name(name) for name in ("provider", "remote_id"))
+    names = [_column(field, using) for field in fields]
     table, (is_listed, values) = connection.ops.quote_name(model._meta.db_table), _listed(remote_ids, using)
     sql = f"SELECT {', '.join(names)} FROM {table} WHERE {provider} = %s AND {remote_id} {is_listed}"  # noqa: S608
     with connection.cursor() as cursor:
@@ -42,8 +45,24 @@ def _listed(texts: Sequence[str], using: str) -> tuple[str, Sequence[str]]:
     return f"IN ({', '.join(['%s'] * len(texts))})", texts
 
 
+def _column(field: Any, using: str) -> str:
+    """Return the column, of a time at PostgreSQL its microseconds: Django's loader takes ten times as long for it."""
+    name = connections[using].ops.quote_name(field.column)
+    return f"(EXTRACT(EPOCH FROM {name}) * 1000000)::bigint" if _is_counted(field, using) else name
+
+
+def _is_counted(field: Any, using: str) -> bool:
+    return connections[using].vendor == "postgresql" and isinstance(field, DateTimeField)
+
+
+def _moment_of(microseconds: int) -> datetime:
+    return project_time(EPOCH + timedelta(microseconds=microseconds))
+
+
 def _conversion(field: Any, using: str) -> Convert | None:
     """Return what makes a value of the database one of the field, None where it is one already."""
+    if _is_counted(field, using):
+        return _moment_of
     connection, column = connections[using], field.get_col(field.model._meta.db_table)
     steps = [*connection.ops.get_db_converters(column), *column.get_db_converters(connection)]
 

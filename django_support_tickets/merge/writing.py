@@ -9,12 +9,19 @@ from operator import attrgetter
 from typing import Any, TypeVar
 
 from django.db import connections
-from django.db.models import DateTimeField, FileField, JSONField, Model, UUIDField
+from django.db.models import BigIntegerField, DateTimeField, FileField, JSONField, Model, UUIDField
+from django.db.models.base import ModelState
 
 M = TypeVar("M", bound=Model)
 
 Row = tuple[int, Sequence[Any]] | tuple[int, Sequence[Any], Any]
 Prepare = Callable[[Any], Any]
+
+#: Fields of a few bytes, of which the rows of a page fit into one statement whatever a server's packets may hold.
+SHORT = (BigIntegerField, DateTimeField)
+
+
+JSON = json.JSONEncoder(ensure_ascii=False).encode
 
 
 def update_rows(
@@ -31,7 +38,10 @@ def update_rows(
     fields: list[Any] = [model._meta.get_field(name) for name in names]
     in_order = sorted(rows, key=lambda row: row[0])
     values = _prepared(fields, ((*new, pk, *old) for pk, new, *old in in_order), using=using)
-    _execute(_update(model, fields, len(columns), using=using), values, using=using)
+    if connections[using].vendor == "mysql" and all(isinstance(field, SHORT) for field in fields):
+        _update_joined(model, fields, len(columns), values, using=using)
+    else:
+        _execute(_update(model, fields, len(columns), using=using), values, using=using)
 
 
 def insert_rows(model: type[Any], rows: Sequence[Any], *, using: str) -> None:
@@ -45,10 +55,14 @@ def insert_rows(model: type[Any], rows: Sequence[Any], *, using: str) -> None:
     fields = [field for field in model._meta.concrete_fields if not field.primary_key]
     for field in fields:
         if getattr(field, "auto_now", False):
+            now = field.pre_save(rows[0], True)
             for row in rows:
-                field.pre_save(row, True)
+                setattr(row, field.attname, now)
     values = _prepared(fields, map(attrgetter(*(field.attname for field in fields)), rows), using=using)
-    _execute(_insert(model, fields, using=using), values, using=using)
+    if can_copy(using):
+        _copy(model, fields, values, using=using)
+    else:
+        _execute(_insert(model, fields, using=using), values, using=using)
 
 
 def find_keys(model: type[Any], rows: Sequence[Any], *, using: str) -> None:
@@ -65,23 +79,28 @@ def find_keys(model: type[Any], rows: Sequence[Any], *, using: str) -> None:
 def new_row(model: type[M], **values: Any) -> M:
     """Return an instance with these values of its columns and the defaults of the others, faster than its class does.
 
-    As a row from the database: foreign keys are given by column ("ticket_id") and nothing is validated.
+    As a row from the database, but without the signals of `__init__()`: foreign keys are given by column ("ticket_id")
+    and nothing is validated.
     """
-    names, constants, makers = _defaults(model)
-    row = {**constants, **values}
-    for name, make in makers.items():
+    constants, makers = _defaults(model)
+    row = model.__new__(model)
+    row._state = ModelState()
+    row._state.adding = False
+    row.__dict__.update(constants)
+    row.__dict__.update(values)
+    for name, make in makers:
         if name not in values:
-            row[name] = make()
-    return model.from_db(None, names, [row[name] for name in names])
+            row.__dict__[name] = make()
+    return row
 
 
 @cache
-def _defaults(model: type[Model]) -> tuple[list[str], dict[str, Any], dict[str, Callable[[], Any]]]:
-    """Return the columns of a model, the defaults that are values, and those that are functions."""
+def _defaults(model: type[Model]) -> tuple[dict[str, Any], list[tuple[str, Callable[[], Any]]]]:
+    """Return the defaults of a model's columns that are values, and those that are functions."""
     fields = model._meta.concrete_fields
-    makers = {field.attname: field.get_default for field in fields if field.has_default() and callable(field.default)}
+    makers = {field.attname: field.default for field in fields if field.has_default() and callable(field.default)}
     constants = {field.attname: field.get_default() for field in fields if field.attname not in makers}
-    return [field.attname for field in fields], constants, makers
+    return constants, list(makers.items())
 
 
 def _prepared(fields: Sequence[Any], rows: Iterable[Sequence[Any]], *, using: str) -> list[list[Any]]:
@@ -106,6 +125,12 @@ def _preparation(field: Any, using: str) -> Prepare | None:
     return None
 
 
+def can_copy(using: str) -> bool:
+    """Return whether rows can be streamed into a table: at PostgreSQL by psycopg 3, in half the time of a statement."""
+    connection: Any = connections[using]
+    return bool(connection.vendor == "postgresql" and connection.Database.__name__ == "psycopg")
+
+
 def _takes_json(using: str) -> bool:
     """Return whether rows travel as one JSON document: at PostgreSQL, where executemany() goes row by row."""
     return connections[using].vendor == "postgresql"
@@ -118,6 +143,17 @@ def _execute(sql: str, rows: Sequence[Sequence[Any]], *, using: str) -> None:
             cursor.execute(sql, [json.dumps([dict(zip(names, row, strict=True)) for row in rows], ensure_ascii=False)])
         else:
             cursor.executemany(sql, rows)
+
+
+def _copy(model: type[Model], fields: Sequence[Any], rows: Sequence[list[Any]], *, using: str) -> None:
+    places = [place for place, field in enumerate(fields) if isinstance(field, JSONField)]
+    statement = f"COPY {_table(model, using)} ({', '.join(_columns(fields, using))}) FROM STDIN"
+    connection = connections[using]
+    with connection.wrap_database_errors, connection.cursor() as cursor, cursor.copy(statement) as copy:
+        for row in rows:
+            for place in places:
+                row[place] = None if row[place] is None else JSON(row[place])
+            copy.write_row(row)
 
 
 def _insert(model: type[Model], fields: Sequence[Any], *, using: str) -> str:
@@ -139,6 +175,26 @@ def _update(model: type[Model], fields: Sequence[Any], count: int, *, using: str
         source, values, places = "", ["%s"] * len(fields), columns
     pairs = [f"{place} = {value}" for place, value in zip(places, values, strict=True)]
     return f"UPDATE {table} SET {', '.join(pairs[:count])}{source} WHERE {' AND '.join(pairs[count:])}"  # noqa: S608
+
+
+def _update_joined(
+    model: type[Model], fields: Sequence[Any], count: int, rows: Sequence[Sequence[Any]], *, using: str
+) -> None:
+    """Update all rows by one statement at MySQL and MariaDB, where executemany() goes row by row."""
+    table, columns = _table(model, using), _columns(fields, using)
+    first = ", ".join(f"CAST(%s AS {_cast(field)}) AS v{number}" for number, field in enumerate(fields))
+    others = f" UNION ALL SELECT {', '.join(['%s'] * len(fields))}" * (len(rows) - 1)
+    pairs = [f"{table}.{column} = v.v{number}" for number, column in enumerate(columns)]
+    changes, conditions = ", ".join(pairs[:count]), " AND ".join(pairs[count:])
+    with connections[using].cursor() as cursor:
+        cursor.execute(
+            f"UPDATE {table} JOIN (SELECT {first}{others}) AS v ON {conditions} SET {changes}",  # noqa: S608
+            [value for row in rows for value in row],
+        )
+
+
+def _cast(field: Any) -> str:
+    return "DATETIME(6)" if isinstance(field, DateTimeField) else "SIGNED"
 
 
 def _record_set(fields: Sequence[Any], using: str) -> str:

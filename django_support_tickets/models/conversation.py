@@ -25,7 +25,10 @@ class Comment(Submission):
 
     DRAFT_FIELDS: ClassVar[frozenset[str]] = frozenset({"ticket", "body", "body_format"})
 
-    ticket = models.ForeignKey(Ticket, on_delete=models.CASCADE, related_name="comments", verbose_name=_("ticket"))
+    # No index of its own: that of (ticket, remote_id) serves as one.
+    ticket = models.ForeignKey(
+        Ticket, on_delete=models.CASCADE, related_name="comments", db_index=False, verbose_name=_("ticket")
+    )
     remote_id = models.CharField(_("remote id"), max_length=255, null=True, blank=True, editable=False)  # noqa: DJ001
     author_type = models.CharField(
         _("author"), max_length=8, choices=AuthorType.choices, default=AuthorType.CUSTOMER, editable=False
@@ -133,7 +136,10 @@ class Attachment(Submission):
 
     DRAFT_FIELDS: ClassVar[frozenset[str]] = frozenset({"ticket", "comment", "name"})
 
-    ticket = models.ForeignKey(Ticket, on_delete=models.CASCADE, related_name="attachments", verbose_name=_("ticket"))
+    # No index of its own: that of (ticket, remote_id) serves as one.
+    ticket = models.ForeignKey(
+        Ticket, on_delete=models.CASCADE, related_name="attachments", db_index=False, verbose_name=_("ticket")
+    )
     comment = models.ForeignKey(
         Comment,
         on_delete=models.CASCADE,

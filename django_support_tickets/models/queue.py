@@ -3,8 +3,9 @@ from __future__ import annotations
 from datetime import datetime
 
 from django.db import models
-from django.utils import timezone
+from django.utils import timezone, translation
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import pgettext_lazy
 
 from django_support_tickets.models.clock import moment_of
 from django_support_tickets.models.ticket import Ticket
@@ -100,15 +101,15 @@ class ProviderState(models.Model):
     pause = models.CharField(_("paused because"), max_length=6, choices=Pause.choices, blank=True, default="")
     pause_detail = models.CharField(max_length=500, blank=True, default="")
     # Consecutive failures of the breaker, and of the account being refused (which doubles its pause).
-    failures = models.PositiveIntegerField(default=0)
-    denials = models.PositiveIntegerField(default=0)
+    failures = models.PositiveIntegerField(_("failures"), default=0)
+    denials = models.PositiveIntegerField(_("refusals of the account"), default=0)
     run_leased_until = models.BigIntegerField(null=True, blank=True)
     run_token = models.UUIDField(null=True, blank=True)
     cursor = models.TextField(blank=True, default="")
     walk_started_at = models.BigIntegerField(null=True, blank=True)
     next_walk_at = models.BigIntegerField(null=True, blank=True)
     heartbeat = models.BigIntegerField(null=True, blank=True)
-    webhooks_refused = models.PositiveIntegerField(default=0)
+    webhooks_refused = models.PositiveIntegerField(_("webhooks refused"), default=0)
 
     class Meta:
         verbose_name = _("account state")
@@ -117,6 +118,15 @@ class ProviderState(models.Model):
 
     def __str__(self) -> str:
         return f"{self.provider} {self.scope}".rstrip()
+
+    @property
+    def reason(self) -> str:
+        """Return why the account is paused; in English, as it is kept (see `phrases`)."""
+        with translation.override(None):
+            label = str(self.get_pause_display())
+        if label.lower() in self.pause_detail.lower():
+            return self.pause_detail
+        return ": ".join(filter(None, (label, self.pause_detail)))
 
 
 class SyncRun(models.Model):
@@ -128,7 +138,7 @@ class SyncRun(models.Model):
         RUNNING = "running", _("Running")
         DONE = "done", _("Done")
         STOPPED = "stopped", _("Stopped")
-        FAILED = "failed", _("Failed")
+        FAILED = "failed", pgettext_lazy("outcome of a run", "Failed")
 
     provider = models.CharField(_("account"), max_length=64)
     started_at = models.DateTimeField(_("started at"), default=timezone.now)

@@ -82,7 +82,7 @@ class Ticket(Submission):
 
     provider = models.CharField(_("account"), max_length=64, default=only_alias)
     remote_id = models.CharField(_("remote id"), max_length=255, null=True, blank=True, editable=False)  # noqa: DJ001
-    reference = models.CharField(_("reference"), max_length=64, blank=True, default="", db_index=True, editable=False)
+    reference = models.CharField(_("reference"), max_length=64, blank=True, default="", editable=False)
     customer_id = models.CharField(_("customer id"), max_length=255, blank=True, default="")
     origin = models.CharField(_("origin"), max_length=6, choices=Origin.choices, default=Origin.HERE, editable=False)
     requester = models.ForeignKey(
@@ -90,11 +90,12 @@ class Ticket(Submission):
         on_delete=models.SET_NULL,
         null=True,
         blank=True,
+        db_index=False,  # that of (requester, -created_at, -id) serves as one
         related_name="support_tickets",
         verbose_name=_("requester"),
     )
     contact_name = models.CharField(_("contact name"), max_length=200, blank=True, default="")
-    contact_email = models.EmailField(_("contact e-mail"), blank=True, default="", db_index=True)
+    contact_email = models.EmailField(_("contact e-mail"), blank=True, default="")
     subject = models.CharField(_("subject"), max_length=500)
     description = models.TextField(_("description"), blank=True, default="")
     status = models.CharField(
@@ -125,7 +126,6 @@ class Ticket(Submission):
     synced_at = models.DateTimeField(_("synchronised at"), null=True, blank=True, editable=False)
     next_poll_at = models.DateTimeField(_("next look at"), null=True, blank=True, editable=False)
     missing_since = models.DateTimeField(_("missing since"), null=True, blank=True, editable=False)
-    request_digest = models.CharField(max_length=64, blank=True, default="", editable=False)
 
     objects = TicketManager()
 
@@ -142,6 +142,9 @@ class Ticket(Submission):
             models.Index(fields=["-created_at", "-id"], name="st_ticket_newest"),
             models.Index(fields=["delivery", "-created_at"], name="st_ticket_delivery"),
             models.Index(fields=["close_delivery"], name="st_ticket_closing"),
+            # At PostgreSQL one index then serves both for equality and for a prefix; elsewhere the class is ignored.
+            models.Index(fields=["reference"], name="st_ticket_reference", opclasses=["varchar_pattern_ops"]),
+            models.Index(fields=["contact_email"], name="st_ticket_contact", opclasses=["varchar_pattern_ops"]),
         ]
         constraints = [
             models.UniqueConstraint(fields=["provider", "remote_id"], name="st_ticket_remote_id"),

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from django.core.exceptions import ValidationError
 from django.db import transaction
+from django.utils import translation
 
 from django_support_tickets.models import Attachment, Delivery
 from django_support_tickets.outbox.claims import Claim, extend
@@ -43,9 +44,11 @@ def _is_fit(claim: Claim, item: Item, file: Attachment) -> bool:
 
 def _prepare(claim: Claim, row: Row) -> str:
     try:
-        names = prepare_file(row) if isinstance(row, Attachment) else prepare(row)
+        with translation.override(None):  # what is stored is English
+            names = prepare_file(row) if isinstance(row, Attachment) else prepare(row)
     except ValidationError as error:
-        return " ".join(error.messages)
+        with translation.override(None):
+            return " ".join(error.messages)
     with transaction.atomic(using=claim.using):
         _keep_lease(claim)
         rows = type(row)._base_manager.using(claim.using).filter(pk=row.pk, submitted_at=None)

@@ -6,8 +6,10 @@ import uuid
 from functools import cache
 from typing import Any
 
-from django.db.models import Case, Exists, F, IntegerField, OuterRef, Q, QuerySet, When
+from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.models import BigIntegerField, Case, Exists, F, Func, IntegerField, OuterRef, Q, QuerySet, When
 from django.db.models.functions import Coalesce
+from django.db.models.sql.compiler import SQLCompiler
 
 from django_support_tickets.models import (
     Attachment,
@@ -19,8 +21,8 @@ from django_support_tickets.models import (
     milliseconds,
 )
 from django_support_tickets.models.pauses import hindered, troubled
-from django_support_tickets.models.statements import Slot, Statement, slot, updating
 from django_support_tickets.outbox.items import Kind, queued_items
+from django_support_tickets.outbox.statements import Slot, Statement, slot, updating
 
 #: How long a claim may take until its mark, in seconds.
 START_SECONDS = 60.0
@@ -46,12 +48,6 @@ def due(alias: str | Slot) -> QuerySet[OutboxEntry]:
 
 
 @cache
-def waiting(*, one_ticket: bool) -> Statement:
-    """Return the statement that finds one entry that is due; slots: alias, ticket."""
-    return Statement(_of_slots(one_ticket=one_ticket).values_list("pk")[:1].query)
-
-
-@cache
 def leasing(**shape: Any) -> Statement:
     """Return the statement that takes what `picked()` picks; slots: alias, ticket, token."""
     rows = OutboxEntry.objects.filter(pk__in=picked(**shape))
@@ -60,16 +56,28 @@ def leasing(**shape: Any) -> Statement:
 
 def picked(*, limit: int, one_ticket: bool, is_probe: bool, skip_locked: bool) -> QuerySet[OutboxEntry, Any]:
     """Return the keys of what a worker may take, locked; none while the account is paused, but for its probe."""
-    rows = _of_slots(one_ticket=one_ticket).select_for_update(skip_locked=skip_locked)
+    alias = slot(OutboxEntry, "provider", "alias")
+    rows = due(alias).select_for_update(skip_locked=skip_locked)
+    if one_ticket:
+        rows = rows.filter(ticket_id=slot(OutboxEntry, "id", "ticket"))
     if not is_probe:
-        rows = rows.filter(~Exists(hindered(slot(OutboxEntry, "provider", "alias"))))
+        rows = rows.filter(~Exists(hindered(alias)))
     return rows.values_list("pk")[:limit]
 
 
-def _of_slots(*, one_ticket: bool) -> QuerySet[OutboxEntry]:
-    """Return what is due of the account, or the ticket, that a run names."""
-    rows = due(slot(OutboxEntry, "provider", "alias"))
-    return rows.filter(ticket_id=slot(OutboxEntry, "id", "ticket")) if one_ticket else rows
+class Unflushed(Func):
+    """A value whose statement PostgreSQL commits without waiting for its disk.
+
+    A lease that a crash of the server takes back was not used: the mark before the first byte is flushed, and with it
+    all that was committed before.
+    """
+
+    template = "%(expressions)s"
+
+    def as_postgresql(self, compiler: SQLCompiler, connection: BaseDatabaseWrapper, **context: Any) -> Any:
+        # For this transaction, which is the statement's own.
+        flag = "set_config('synchronous_commit', 'off', true)"
+        return self.as_sql(compiler, connection, template=f"CASE WHEN {flag} IS NOT NULL THEN %(expressions)s END")
 
 
 def lease_changes(token: uuid.UUID | Slot) -> dict[str, Any]:
@@ -80,7 +88,7 @@ def lease_changes(token: uuid.UUID | Slot) -> dict[str, Any]:
     return {
         "attempts": Case(When(died, then=F("attempts") + 1), default=F("attempts"), output_field=IntegerField()),
         "lease_token": token,
-        "leased_until": EpochNow() + milliseconds(START_SECONDS),
+        "leased_until": Unflushed(EpochNow() + milliseconds(START_SECONDS), output_field=BigIntegerField()),
     }
 
 
@@ -97,13 +105,6 @@ def reading(taken: int) -> Statement:
     rows = rows.annotate(is_troubled=Exists(troubled(alias))).order_by("not_before")
     # The limit ends the search: what was taken stands first in the index.
     return Statement(rows.values_list(*FACTS, *ENTRY, *(f"ticket__{name}" for name in TICKET))[:taken].query)
-
-
-@cache
-def extending() -> Statement:
-    """Return the statement that leases on from now, if the lease has not run out; slots: those of `mine()`, lease."""
-    lease = EpochNow() + slot(OutboxEntry, "leased_until", "lease")
-    return Statement(updating(mine().filter(leased_until__gt=EpochNow()), leased_until=lease))
 
 
 @cache

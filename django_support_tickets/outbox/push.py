@@ -53,7 +53,7 @@ def push(
         finally:
             crew.close()
     state = paused(alias, using=using)
-    counts.paused = "" if state is None else f"{state.get_pause_display()} {state.pause_detail}".strip()
+    counts.paused = "" if state is None else state.reason
     return counts
 
 

@@ -6,10 +6,12 @@ from collections.abc import Iterable
 from typing import Any
 
 from django.core.exceptions import ValidationError
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from django_support_tickets.exceptions import InvalidProvider
 from django_support_tickets.models import Comment, Delivery, Ticket
+from django_support_tickets.phrases import translate
 from django_support_tickets.providers import Provider, providers
 from django_support_tickets.records import Capabilities
 
@@ -26,7 +28,7 @@ def provider_of(ticket: Ticket) -> Provider:
     try:
         return providers[ticket.provider]
     except InvalidProvider as error:
-        raise ValidationError({"provider": str(error)}, code="invalid") from None
+        raise ValidationError({"provider": translate(str(error))}, code="invalid") from None
 
 
 def validate_ticket(ticket: Ticket) -> None:
@@ -47,7 +49,7 @@ def validate_comment(comment: Comment) -> None:
     """Raise ValidationError if the vendor takes no comments, or not this one."""
     capabilities = provider_of(comment.ticket).capabilities
     if not capabilities.can_comment:
-        reason = capabilities.no_comment_reason or _("This vendor takes no comments.")
+        reason = gettext(capabilities.no_comment_reason) or _("This vendor takes no comments.")
         raise ValidationError({"body": reason}, code="unsupported")
     if comment.ticket.delivery not in (Delivery.QUEUED, Delivery.DELIVERED):
         raise ValidationError({"ticket": _("The ticket is not at the vendor.")}, code="not_delivered")

@@ -161,6 +161,14 @@ class Provider(ABC):
         """Return the verified event; raise WebhookRejected for anything else. Needs `has_webhooks`."""
         raise NotImplementedError
 
+    def sign_webhook(self, secret: str | bytes) -> tuple[Mapping[str, str], bytes]:
+        """Return the headers and the body of a webhook about no ticket, signed with `secret`; each call, another one.
+
+        Optional: with it `support_tickets_doctor` tries the way of a genuine webhook. `parse_webhook` returns an event
+        without a remote id for it, so that what arrives has no effect.
+        """
+        raise NotImplementedError
+
     def check(self) -> list[CheckMessage]:
         """Return warnings about the options; no network, no query, no callable option is called."""
         return []

@@ -75,7 +75,7 @@ class ProviderHandler:
 
 def _complaint(error: TypeError) -> str:
     """Return what is wrong with the keyword arguments, without the Python names around it."""
-    return re.sub(r"^[\w.<>]+\(\) (got an )?", "", str(error))
+    return re.sub(r",? and (?=')", ", ", re.sub(r"^[\w.<>]+\(\) (got an )?", "", str(error)))
 
 
 providers = ProviderHandler()

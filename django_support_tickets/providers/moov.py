@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import base64
 import re
+import uuid
 from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Any, Unpack
 
-from django.utils.translation import gettext
+from django.utils.translation import gettext, gettext_noop
 
 from django_support_tickets.exceptions import RemoteNotFound, WebhookRejected
 from django_support_tickets.providers.base import CommonOptions, resolved
@@ -26,7 +28,7 @@ from django_support_tickets.providers.http import (
     words_of,
 )
 from django_support_tickets.providers.moov_records import STATUSES, to_event, to_payload, to_record
-from django_support_tickets.providers.signatures import check_age, first_header, verify_hmac
+from django_support_tickets.providers.signatures import check_age, first_header, sign_hmac, verify_hmac
 from django_support_tickets.records import (
     ABSENT,
     Capabilities,
@@ -49,6 +51,7 @@ FIRST_VERSION_WITH_TICKETS = "v2025.07.00"
 
 PAGE_SIZE = 200
 PAGES_MAX = 200
+SIGNED_HEADERS, SIGNATURE_HEADER = ("X-Timestamp", "X-Nonce", "X-Webhook-ID"), "X-Signature"
 # Printable ASCII without "|", which joins the signed parts: with it inside, one signature would fit several splits.
 SIGNED_PART = re.compile(r"[\x20-\x7b\x7d-\x7e]{1,200}")
 
@@ -94,7 +97,7 @@ class MoovProvider(HttpProvider):
             can_list=True,
             lists_by_customer=True,
             can_find=self.reference,
-            no_comment_reason=gettext("Moov answers the account directly; its messages can only be read."),
+            no_comment_reason=gettext_noop("Moov answers the account directly; its messages can only be read."),
             can_close=True,
             has_webhooks=True,
             required_fields=frozenset({"customer_id", "contact_email", "description"}),
@@ -153,18 +156,29 @@ class MoovProvider(HttpProvider):
         The signature covers X-Timestamp, X-Nonce and X-Webhook-ID, not the body: a captured set of headers fits any
         body, so the nonce counts once and the body is a hint. Source: /guides/webhooks/check-webhook-signatures.
         """
-        signed = tuple(first_header(headers, name) for name in ("X-Timestamp", "X-Nonce", "X-Webhook-ID"))
+        signed = tuple(first_header(headers, name) for name in SIGNED_HEADERS)
         if not all(map(SIGNED_PART.fullmatch, signed)):
             raise WebhookRejected("a signed header is missing or malformed", status=400)
-        signature = first_header(headers, "X-Signature")
+        signature = first_header(headers, SIGNATURE_HEADER)
         verify_hmac(self.webhook_secrets(), "|".join(signed).encode(), signature, digest="sha512")
         check_age(signed[0], self.webhook_tolerance)
         return to_event(body, nonce=signed[1])
 
+    def sign_webhook(self, secret: str | bytes) -> tuple[Mapping[str, str], bytes]:
+        """Return the webhook that Moov's dashboard sends as a ping, "event.test"."""
+        now, nonce = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"), str(uuid.uuid4())
+        signed = (now, nonce, "support-tickets-test")
+        signature = sign_hmac(secret, "|".join(signed).encode(), digest="sha512")
+        headers = dict(zip((*SIGNED_HEADERS, SIGNATURE_HEADER), (*signed, signature), strict=True))
+        return headers, b"".join(
+            json_body({"eventID": nonce, "type": "event.test", "createdOn": now, "data": {"ping": True}})
+        )
+
     def probe(self) -> Probe:
         """List one ticket of the first of `accounts`."""
         if not self.accounts:
-            return Probe(warnings=("Not asked: the option accounts names no account whose tickets could be listed.",))
+            warning = gettext("Not asked: the option accounts names no account whose tickets could be listed.")
+            return Probe(warnings=(warning,))
         self._listing("probe", self.accounts[0], cursor=None, count=1)
         return Probe()
 

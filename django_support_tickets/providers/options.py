@@ -2,29 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from types import NoneType, UnionType
 from typing import Any, Literal, Union, Unpack, get_args, get_origin, get_type_hints
+
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_noop
 
 from django_support_tickets.providers.base import Provider
 
 WORDS = {
-    str: "a text",
-    bytes: "a text",
-    int: "a whole number",
-    float: "a number",
-    bool: "True or False",
+    str: gettext_noop("a text"),
+    bytes: gettext_noop("a text"),
+    int: gettext_noop("a whole number"),
+    float: gettext_noop("a number"),
+    bool: gettext_noop("True or False"),
     NoneType: "None",
 }
 
 
 def complaints_of_types(backend: type[Provider], options: Mapping[str, Any]) -> Iterator[str]:
-    """Yield a sentence per option of a wrong type; values, which may be secrets, are not named."""
+    """Yield a sentence per option of a wrong type, translated; values, which may be secrets, are not named."""
     declared = _declared(backend)
     for name, value in options.items():
         hint = declared.get(name, Any)
         if not _fits(value, hint):
-            yield f"{name} must be {_described(hint)}"
+            yield _("%(name)s must be %(form)s") % {"name": name, "form": _described(hint)}
 
 
 def _declared(backend: type[Provider]) -> dict[str, Any]:
@@ -73,19 +76,28 @@ def _fits_generic(value: Any, origin: type, parts: tuple[Any, ...]) -> bool:
 def _described(hint: Any) -> str:
     origin, parts = get_origin(hint), get_args(hint)
     if origin in (Union, UnionType):
-        return " or ".join(dict.fromkeys(map(_described, parts)))
+        return _alternatives(map(_described, parts))
     if origin is Literal:
-        return " or ".join(map(repr, parts))
+        return _alternatives(map(repr, parts))
     if origin is tuple and Ellipsis not in parts:
         return f"({', '.join(map(_described, parts))})"
     if isinstance(origin, type):
         return _described_generic(origin, parts)
-    return WORDS.get(hint, f"of type {getattr(hint, '__name__', hint)}")
+    if hint in WORDS:
+        return _(WORDS[hint])
+    return _("of type %(type)s") % {"type": getattr(hint, "__name__", hint)}
+
+
+def _alternatives(forms: Iterable[str]) -> str:
+    first, *others = dict.fromkeys(forms)
+    for other in others:
+        first = _("%(one)s or %(other)s") % {"one": first, "other": other}
+    return first
 
 
 def _described_generic(origin: type, parts: tuple[Any, ...]) -> str:
     if issubclass(origin, Callable):  # type: ignore[arg-type]
-        return "a function"
+        return _("a function")
     if issubclass(origin, Mapping):
-        return "a dictionary"
-    return "a list of texts" if str in (parts[0], *get_args(parts[0])) else "a list"
+        return _("a dictionary")
+    return _("a list of texts") if str in (parts[0], *get_args(parts[0])) else _("a list")

@@ -13,10 +13,12 @@ import hashlib
 import re
 import threading
 import time
+import uuid
 from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Any, Unpack
 
-from django.utils.translation import gettext
+from django.utils.translation import gettext_noop
 
 from django_support_tickets.exceptions import AccessDenied, Busy, ProviderError, Refused, WebhookRejected
 from django_support_tickets.providers.base import CommonOptions, resolved
@@ -30,7 +32,7 @@ from django_support_tickets.providers.http import (
     uuid_of,
     words_of,
 )
-from django_support_tickets.providers.signatures import check_age, first_header, verify_hmac
+from django_support_tickets.providers.signatures import check_age, first_header, sign_hmac, verify_hmac
 from django_support_tickets.records import (
     AttachmentRules,
     Capabilities,
@@ -48,6 +50,7 @@ from django_support_tickets.transport import (
     MultipartBody,
     Token,
     clean_text,
+    json_body,
     parse_json,
     path_id,
 )
@@ -124,7 +127,7 @@ class RipioProvider(HttpProvider):
     @staticmethod
     def _capabilities(rules: AttachmentRules, *, subject_max: int, description_max: int) -> Capabilities:
         return Capabilities(
-            no_comment_reason=gettext("Ripio answers the customer by email"),
+            no_comment_reason=gettext_noop("Ripio answers the customer by email"),
             has_webhooks=True,
             attachments=rules,
             subject_max=subject_max,
@@ -170,6 +173,12 @@ class RipioProvider(HttpProvider):
             raise WebhookRejected("the event names no ticket", status=400)
         identity = hashlib.sha256(body).hexdigest()
         return WebhookEvent(identity=identity, event_type=event_type[:64], remote_id=remote_id)
+
+    def sign_webhook(self, secret: str | bytes) -> tuple[Mapping[str, str], bytes]:
+        """Return a webhook of a type that Ripio does not have, which says nothing of any ticket."""
+        event = {"eventType": "TEST", "issueDatetime": datetime.now(UTC).isoformat(), "id": str(uuid.uuid4())}
+        body = b"".join(json_body(event))
+        return {self.signature_headers[0]: sign_hmac(secret, body, prefix="sha256=")}, body
 
     def deadline_of(self, operation: str) -> float:
         """Return how many seconds a whole operation may take; files travel with the create."""

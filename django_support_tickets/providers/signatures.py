@@ -1,4 +1,4 @@
-"""Check what a vendor signs: building blocks for `parse_webhook`. They raise WebhookRejected and nothing else."""
+"""Check what a vendor signs: building blocks for `parse_webhook`, which raise WebhookRejected and nothing else."""
 
 from __future__ import annotations
 
@@ -45,9 +45,22 @@ def verify_hmac(
     if not known:
         raise WebhookRejected("no webhook secret is configured")
     given = signature.encode(errors="replace")
-    expected = (prefix.encode() + _encoded(hmac.digest(_bytes(secret), message, digest), encoding) for secret in known)
-    if not any(hmac.compare_digest(one, given) for one in expected):
+    expected = (sign_hmac(secret, message, digest=digest, prefix=prefix, encoding=encoding) for secret in known)
+    if not any(hmac.compare_digest(one.encode(), given) for one in expected):
         raise WebhookRejected("the signature is missing or wrong")
+
+
+def sign_hmac(
+    secret: str | bytes,
+    message: bytes,
+    *,
+    digest: str = "sha256",
+    prefix: str = "",
+    encoding: Literal["hex", "base64"] = "hex",
+) -> str:
+    """Return the signature that `verify_hmac` accepts: a building block for `sign_webhook`."""
+    signature = hmac.digest(_bytes(secret), message, digest)
+    return prefix + (base64.b64encode(signature).decode() if encoding == "base64" else signature.hex())
 
 
 def check_age(moment: Any, tolerance: float | None) -> None:
@@ -80,7 +93,3 @@ def _listed(secrets: Iterable[str | bytes]) -> Iterable[str | bytes]:
 
 def _bytes(secret: str | bytes) -> bytes:
     return secret if isinstance(secret, bytes) else secret.encode()
-
-
-def _encoded(digest: bytes, encoding: str) -> bytes:
-    return base64.b64encode(digest) if encoding == "base64" else digest.hex().encode()

@@ -13,6 +13,8 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal, Unpack, get_args
 
+from django.utils.translation import ngettext
+
 from django_support_tickets.exceptions import Ambiguous, ProviderError, Refused, RemoteNotFound
 from django_support_tickets.providers.base import CommonOptions, resolved
 from django_support_tickets.providers.http import (
@@ -201,7 +203,9 @@ class VerifikProvider(HttpProvider):
         left = None if expires_at is None else expires_at - datetime.now(UTC)
         if left is None or left > TOKEN_WARNING:
             return Probe(token_expires_at=expires_at)
-        return Probe(token_expires_at=expires_at, warnings=(f"The token ends in {max(left.days, 0)} days.",))
+        days = max(left.days, 0)
+        warning = ngettext("The token ends in %(days)d day.", "The token ends in %(days)d days.", days) % {"days": days}
+        return Probe(token_expires_at=expires_at, warnings=(warning,))
 
     def deadline_of(self, operation: str) -> float:
         """Return how many seconds a whole operation may take: files go first, and a search may read every page."""

@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Literal
 
-from django.utils.translation import gettext
+from django.utils.translation import gettext_noop
 
 from django_support_tickets.providers.http import (
     dict_of,
@@ -105,7 +105,7 @@ def capabilities_of(dialect: Dialect, *, reference: bool) -> Capabilities:
         return Capabilities(
             can_list=True,
             can_find=reference,
-            no_comment_reason=gettext("Verifik documents no call for answers; they can only be read."),
+            no_comment_reason=gettext_noop("Verifik documents no call for answers; they can only be read."),
             required_fields=frozenset({"description", "category", "priority"}),
             sent_fields=frozenset({"category", "priority", "tags"}),
             categories=CATEGORIES[dialect],

@@ -144,4 +144,4 @@ def _note_pause(run: Run) -> None:
     if state is not None:
         run.counts.denied = state.pause == ProviderState.Pause.DENIED
         run.counts.busy = state.pause == ProviderState.Pause.BUSY
-        run.counts.paused = run.counts.halted = f"{state.get_pause_display()} {state.pause_detail}".strip()
+        run.counts.paused = run.counts.halted = state.reason

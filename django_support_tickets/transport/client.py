@@ -15,7 +15,7 @@ import requests
 import urllib3
 from django.db import connections
 
-from django_support_tickets.exceptions import Ambiguous, NotSent, ProviderError, Refused
+from django_support_tickets.exceptions import Ambiguous, NotSent
 from django_support_tickets.records import Download
 from django_support_tickets.transport.accounts import Account, account
 from django_support_tickets.transport.bodies import BrokenFile
@@ -106,10 +106,8 @@ class Transport:
         finally:
             response.close()
 
-    def chunks(
-        self, request: Request, response: requests.Response, *, limit: int, too_long: type[ProviderError] = Ambiguous
-    ) -> Iterator[bytes]:
-        """Yield the body as it arrives; raise Ambiguous when it is cut or late, `too_long` above `limit` bytes."""
+    def chunks(self, request: Request, response: requests.Response, *, limit: int) -> Iterator[bytes]:
+        """Yield the body as it arrives; raise Ambiguous when it is cut or late, a lasting one above `limit` bytes."""
         stream, size = response.iter_content(READ_BUFFER), 0
         facts = {"status": response.status_code, **self._facts(request)}
         while chunk := _next_chunk(stream):
@@ -118,17 +116,17 @@ class Transport:
             size += len(chunk)
             if size > limit:
                 del chunk  # personal data, which the traceback of an error would show
-                raise too_long(f"the answer is larger than {limit} bytes", **facts)
+                raise Ambiguous(f"the answer is larger than {limit} bytes", **facts, is_lasting=True)
             yield chunk
 
     def download(self, request: Request, response: requests.Response, *, limit: int) -> Download:
-        """Return the opened answer as a file that is read while it arrives; one of more bytes raises Refused."""
+        """Return the opened answer as a file that is read while it arrives, which may raise as `chunks` does."""
         length = response.headers.get("Content-Length", "")
         is_known = length.isdecimal() and len(length) < 16 and "Content-Encoding" not in response.headers
         return Download(
             content_type=response.headers.get("Content-Type", ""),
             size=int(length) if is_known else None,
-            chunks=self.chunks(request, response, limit=limit, too_long=Refused),
+            chunks=self.chunks(request, response, limit=limit),
         )
 
     def answer(self, request: Request, response: requests.Response) -> Answer:

@@ -133,9 +133,9 @@ class ForeignFiles:
     def fetch(self, url: str, *, limit: int, key: str = "") -> Iterator[Download]:
         """Yield the file at `url` while it arrives.
 
-        Raise Refused for an address that is not followed, for a file of more than `limit` bytes and for HTTP statuses
-        from 400, NotSent if no connection can be made, and Ambiguous for everything that may pass: 429, 5xx, a cut or
-        late answer. The text of an error never holds the address, which may be a secret.
+        Raise Refused for an address that is not followed and for HTTP statuses from 400, NotSent if no connection can
+        be made, and Ambiguous for anything else: 429, 5xx, a cut or late answer, and as a lasting one more than `limit`
+        bytes or an encoded file. The text of an error never holds the address, which may be a secret.
         """
         refuse_inside_transaction()
         errors = Errors(self.alias, key)
@@ -156,7 +156,7 @@ class ForeignFiles:
             if response.status not in REDIRECTS:
                 return _good(response, errors)
             stack.close()
-            url = _next_url(url, response.headers.get("Location", "")) or errors.refuse("a redirect leads nowhere")
+            url = next_url(url, response.headers.get("Location", "")) or errors.refuse("a redirect leads nowhere")
         errors.refuse("it is redirected too often")
 
     def _target(self, url: str, errors: Errors) -> SplitResult:
@@ -221,6 +221,12 @@ class Errors:
         """Raise Refused."""
         raise self.about(Refused, cause, status)
 
+    def give_up(self, cause: str, status: int) -> NoReturn:
+        """Raise Ambiguous about an answer that is no better when it is asked for again."""
+        error = self.about(Ambiguous, cause, status)
+        error.is_lasting = True
+        raise error
+
 
 class _Checked:
     """Connect only to addresses that are accepted: all of the host's must be, and the one checked is the one used."""
@@ -263,7 +269,8 @@ def _origin(parts: SplitResult) -> tuple[str, str | None, int | None]:
     return parts.scheme, parts.hostname, parts.port or PORTS.get(parts.scheme)
 
 
-def _next_url(url: str, location: str) -> str:
+def next_url(url: str, location: str) -> str:
+    """Return the address to which a redirect leads, "" if it is none."""
     try:
         return urljoin(url, location) if location else ""
     except ValueError:
@@ -299,7 +306,7 @@ def _good(response: BaseHTTPResponse, errors: Errors) -> BaseHTTPResponse:
     if status != 200:
         raise errors.about(Ambiguous, "its host does not send it now", status)
     if response.headers.get("Content-Encoding", "identity").lower() not in ("", "identity"):
-        errors.refuse("it is sent encoded", status)
+        errors.give_up("it is sent encoded", status)
     return response
 
 
@@ -310,7 +317,7 @@ def _length(response: BaseHTTPResponse, limit: int, errors: Errors) -> int | Non
             raise errors.about(Ambiguous, "nothing tells where it ends", response.status)
         return None
     if len(length) > 15 or int(length) > limit:
-        errors.refuse(f"it is larger than {limit} bytes", response.status)
+        errors.give_up(f"it is larger than {limit} bytes", response.status)
     return int(length)
 
 
@@ -322,7 +329,7 @@ def _chunks(response: BaseHTTPResponse, limit: int, errors: Errors) -> Iterator[
         size += len(chunk)
         if size > limit:
             del chunk  # personal data, which the traceback of an error would show
-            errors.refuse(f"it is larger than {limit} bytes", response.status)
+            errors.give_up(f"it is larger than {limit} bytes", response.status)
         yield chunk
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Callable, Mapping
 from typing import Any, Unpack
 
@@ -17,7 +18,7 @@ from django_support_tickets.providers.http import (
     text_of,
     time_of,
 )
-from django_support_tickets.providers.signatures import first_header, verify_hmac
+from django_support_tickets.providers.signatures import first_header, sign_hmac, verify_hmac
 from django_support_tickets.records import (
     AuthorType,
     Capabilities,
@@ -103,6 +104,10 @@ class AcmeProvider(HttpProvider):
         return WebhookEvent(
             identity=text_of(event["id"]), event_type=text_of(event.get("type")), remote_id=id_of(event.get("ticket"))
         )
+
+    def sign_webhook(self, secret: str | bytes) -> tuple[Mapping[str, str], bytes]:
+        body = b"".join(json_body({"id": str(uuid.uuid4()), "type": "test"}))
+        return {"X-Acme-Signature": sign_hmac(secret, body, prefix="sha256=")}, body
 
     def _path(self, operation: str, ref: TicketRef) -> str:
         return f"/tickets/{path_id(ref.remote_id, operation=operation, alias=self.alias)}"

@@ -7,6 +7,7 @@ from xml.etree import ElementTree
 
 import pytest
 from django.core.cache import cache
+from django.core.cache.backends.base import BaseCache
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
@@ -154,6 +155,16 @@ class TestPage:
         cache.clear()
         assert client.get(url("dashboard")).context["figures"].accounts["local"].backlog == 1
 
+    @pytest.mark.fault(93)
+    def test_a_cache_that_is_down_costs_queries_and_no_page(
+        self, client: Client, make_ticket: Make, settings: Any, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        settings.CACHES = {"default": {"BACKEND": f"{__name__}.UnreachableCache"}}
+        make_ticket(delivery=Delivery.QUEUED)
+        assert client.get(url("dashboard")).context["figures"].accounts["local"].backlog == 1
+        assert "the cache fails: ConnectionError" in caplog.text
+        assert "canary" not in caplog.text
+
     def test_a_new_account_does_not_wait_for_it(self, client: Client, settings: Any) -> None:
         client.get(url("dashboard"))
         settings.SUPPORT_TICKETS_PROVIDERS = {**settings.SUPPORT_TICKETS_PROVIDERS, "new": {"BACKEND": "x"}}
@@ -174,6 +185,18 @@ class TestPage:
         figures = cache.get("support_tickets.dashboard.1.default.all")
         assert figures is not None
         assert not {"secret", "ana@example.com", "agent"} & set(repr(figures).replace("'", " ").split())
+
+
+class UnreachableCache(BaseCache):
+    """A cache whose server does not answer."""
+
+    def __init__(self, location: str, params: dict[str, Any]) -> None:
+        super().__init__(params)
+
+    def get(self, *args: Any, **kwargs: Any) -> Any:
+        raise ConnectionError("redis://:canary@cache.example")
+
+    set = get
 
 
 def own_tickets(user: Any) -> Any:

@@ -8,6 +8,7 @@ from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
+from django.utils import translation
 
 from django_support_tickets.models import Delivery, EpochNow, OutboxEntry, ProviderState, SyncRun, WebhookDelivery
 from tests.admin.conftest import text_of, url
@@ -56,6 +57,18 @@ def test_webhooks_states_and_runs_can_be_read(client: Client) -> None:
         assert text in shown(client, row)
         assert "_save" not in shown(client, row)
         assert "+00:00" not in shown(client, row)  # times are as people write them
+        assert ">None<" not in shown(client, row)  # nor is nothing a word of Python's
+
+
+def test_why_an_account_is_paused_and_how_a_run_ended_is_said_in_the_language_of_the_page(client: Client) -> None:
+    detail = "ripio get: the vendor refuses this account (status 401)"
+    rows = [
+        ProviderState.objects.create(provider="ripio", paused_until=1, pause="denied", pause_detail=detail),
+        SyncRun.objects.create(provider="ripio", outcome="failed", error=detail),
+    ]
+    with translation.override("es"):
+        assert all("ripio get: el proveedor rechaza esta cuenta (estado 401)" in shown(client, row) for row in rows)
+        assert ">Fallida</span>" in listed(client, "syncrun")
 
 
 def test_queries_do_not_grow_with_the_outbox(client: Client, make_ticket: Make) -> None:

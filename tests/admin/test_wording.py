@@ -26,7 +26,11 @@ PACKAGE = Path(django_support_tickets.__file__).parent
         ("the vendor refuses it: No e-mail. [20000] (request r-1)", "The vendor has refused it.", "No e-mail.",
          "code 20000, request r-1"),
         ("the answer was lost or cut", "The connection broke", "", ""),
-        ("the answer is not understood: it has no id", "The vendor's answer says nothing", "it has no id", ""),
+        ("the answer is not understood: it has no id", "The vendor's answer says nothing", "", "it has no id"),
+        ("the answer is not understood: it has no ticket id (request r-1)", "The vendor's answer says nothing", "",
+         "it has no ticket id, request r-1"),
+        ("a step before it failed: the vendor refuses it: No.", "A step before it failed, so nothing was sent. The "
+         "vendor has refused it.", "No.", ""),
         ("Given up after 72 hours: no connection could be made", "It was tried for 72 hours", "", ""),
         ("It was tried 8 times without an outcome. the answer was lost or cut",
          "It was tried 8 times without an outcome. The connection broke", "", ""),

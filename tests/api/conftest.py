@@ -7,7 +7,6 @@ import pytest
 from django.contrib.auth import get_user_model
 from django.contrib.auth.models import Permission
 from django.contrib.contenttypes.models import ContentType
-from django.db import connection
 from rest_framework.test import APIClient
 
 from django_support_tickets.models import Attachment, Comment, OutboxEntry, Ticket, TicketEvent
@@ -34,14 +33,6 @@ def content_types() -> Iterator[None]:
     """Let the cache of content types, which lives as long as the process, not hide a query."""
     yield
     ContentType.objects.clear_cache()
-
-
-@pytest.fixture(autouse=True)
-def one_transaction(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Keep DRF from taking the transaction around a test for the request's, which these views never have."""
-    marker = request.node.get_closest_marker("django_db")
-    if marker is not None and not marker.kwargs.get("transaction"):
-        monkeypatch.setitem(connection.settings_dict, "ATOMIC_REQUESTS", False)
 
 
 def client_of(user: User | None) -> APIClient:
@@ -156,6 +147,7 @@ def everything(customer: User, agent: User) -> Ticket:
                 remote_id="canary-comment",
                 delivery="refused",
                 delivery_error="canary-comment-error",
+                request_digest="canary-comment-request",
             )
         ]
     )[0]
@@ -172,6 +164,7 @@ def everything(customer: User, agent: User) -> Ticket:
                 error="canary-file-error",
                 delivery="refused",
                 delivery_error="canary-file-delivery",
+                request_digest="canary-file-request",
                 state="quarantined",
             )
         ]

@@ -9,10 +9,11 @@ from typing import Any
 
 import pytest
 from django.contrib.auth import get_user_model
+from django.core.files.uploadedfile import SimpleUploadedFile
 from django.db import connection, connections
 from rest_framework.test import APIClient
 
-from django_support_tickets.models import OutboxEntry, Ticket
+from django_support_tickets.models import Attachment, Comment, OutboxEntry, Ticket, TicketEvent
 from tests.api.conftest import client_of
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.urls("tests.api.urls")]
@@ -75,6 +76,28 @@ def test_one_idempotency_key_is_one_ticket(real_database: None) -> None:
     assert statuses in ([201] * 6 + [422] * 2, [201] * 2 + [422] * 6), statuses
     assert len({answer.content for answer in answers if answer.status_code == 201}) == 1
     assert Ticket.objects.count() == OutboxEntry.objects.count() == 1
+
+
+@pytest.mark.race
+@pytest.mark.fault(13)
+@pytest.mark.parametrize(("part", "model"), [("comments", Comment), ("attachments", Attachment)])
+def test_one_idempotency_key_is_one_comment_or_file(real_database: None, part: str, model: type[Any]) -> None:
+    user = User.objects.create_user("ann")
+    values = {"subject": "Deposit missing", "requester": user, "remote_id": "R-1", "delivery": "delivered"}
+    (ticket,) = Ticket.objects.bulk_create([Ticket(provider="local", **values)])
+
+    def add(words: str) -> Callable[[], Any]:
+        file = SimpleUploadedFile("receipt.txt", words.encode())
+        said = {"comments": {"body": words, "files": [file]}, "attachments": {"file": file}}[part]
+        headers = {"Idempotency-Key": "once"}
+        return lambda: client_of(user).post(f"{URL}{ticket.key}/{part}/", said, format="multipart", headers=headers)
+
+    answers = at_once([add(words) for words in ["paid"] * 6 + ["due"] * 2])
+    statuses = sorted(answer.status_code for answer in answers)
+    assert statuses in ([201] * 6 + [422] * 2, [201] * 2 + [422] * 6), statuses
+    assert len({answer.content for answer in answers if answer.status_code == 201}) == 1
+    assert model.objects.count() == OutboxEntry.objects.count() == TicketEvent.objects.count() == 1
+    assert Attachment.objects.count() == 1
 
 
 @pytest.mark.race

@@ -7,6 +7,7 @@ import pytest
 from django.contrib.auth import get_user_model
 from django.core.files.storage import storages
 from django.core.files.uploadedfile import SimpleUploadedFile
+from django.db import OperationalError, connection
 from django.db.models import F
 from rest_framework.test import APIClient
 
@@ -69,6 +70,20 @@ class TestTickets:
             for number in range(3)
         ]
         assert statuses == [201, 201, 429]
+
+    @pytest.mark.fault(93)
+    def test_what_cannot_be_counted_is_not_raised(self, as_customer: APIClient) -> None:
+        def unreadable(execute: Any, sql: str, *arguments: Any) -> Any:
+            if "COALESCE" in sql and "counted_at" in sql:
+                raise OperationalError("the disk cannot be read")
+            return execute(sql, *arguments)
+
+        as_customer.raise_request_exception = False
+        with connection.execute_wrapper(unreadable):
+            assert raise_one(as_customer).status_code == 500
+        assert not Ticket.objects.exists()
+        assert not OutboxEntry.objects.exists()
+        assert raise_one(as_customer).status_code == 201
 
     def test_others_have_their_own(self, as_customer: APIClient, as_other: APIClient) -> None:
         assert [raise_one(client).status_code for client in (as_customer, as_customer, as_other)] == [201] * 3

@@ -8,7 +8,7 @@ import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
 from rest_framework.test import APIClient
 
-from django_support_tickets.models import Comment, Ticket
+from django_support_tickets.models import Attachment, Comment, Ticket
 
 pytestmark = [pytest.mark.django_db, pytest.mark.urls("tests.api.urls")]
 
@@ -202,8 +202,14 @@ def test_odd_queries_are_no_500(as_agent: APIClient, stored: Any, query: str) ->
 
 
 @pytest.mark.parametrize("header", ["", " ", "x" * 256, "é", "a b", "a\tb"])
-def test_an_odd_idempotency_key_is_a_400(as_customer: APIClient, header: str) -> None:
-    data = {"provider": "local", "subject": "Hello"}
-    answer = as_customer.post(URL, data, format="json", HTTP_IDEMPOTENCY_KEY=header)
-    assert answer.status_code == 400
-    assert not Ticket.objects.exists()
+def test_an_odd_idempotency_key_is_a_400(as_customer: APIClient, delivered: Any, header: str) -> None:
+    part, file = f"{URL}{delivered().key}/", SimpleUploadedFile("receipt.txt", b"paid")
+    for path, data, form in (
+        (URL, {"provider": "local", "subject": "Hello"}, "json"),
+        (f"{part}comments/", {"body": "Any news?"}, "json"),
+        (f"{part}attachments/", {"file": file}, "multipart"),
+    ):
+        answer = as_customer.post(path, data, format=form, HTTP_IDEMPOTENCY_KEY=header)
+        assert answer.status_code == 400, path
+        assert set(answer.json()) == {"detail"}
+    assert (Ticket.objects.count(), Comment.objects.count(), Attachment.objects.count()) == (1, 0, 0)

@@ -119,8 +119,11 @@ class TestOtherParts:
         assert statuses == [200, 429, 200]
 
     def test_what_is_done_with_a_comment(self, as_customer: APIClient, delivered: Any) -> None:
-        answer = as_customer.post(f"/shouted/{delivered().key}/", {"body": "hello"}, format="json")
+        url, once = f"/shouted/{delivered().key}/", {"Idempotency-Key": "once"}
+        answer, again = (as_customer.post(url, {"body": "hello"}, format="json", headers=once) for _ in range(2))
         assert (answer.status_code, answer.json()["body"]) == (201, "HELLO")
+        assert again.content == answer.content
+        assert as_customer.post(url, {"body": "HELLO"}, format="json", headers=once).status_code == 422
         assert Comment.objects.get().delivery == "queued"
 
 

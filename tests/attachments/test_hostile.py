@@ -24,8 +24,7 @@ from tests.attachments.conftest import Store
 from tests.attachments.samples import HOSTILE
 from tests.attachments.test_mirroring import ScriptedDesk
 
-# In no transaction, as in life: with ATOMIC_REQUESTS, DRF would take that of the test for the request's.
-pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.urls(__name__), pytest.mark.fault(69, 70)]
+pytestmark = [pytest.mark.django_db, pytest.mark.urls(__name__), pytest.mark.fault(69, 70)]
 
 urlpatterns = [*tests.urls.urlpatterns, *tests.api.urls.urlpatterns]
 STORED = re.compile(r"([0-9a-f]{2})/\1[0-9a-f]{30}")

@@ -262,6 +262,25 @@ class TestByCall:
         assert "larger than 10 bytes" in attachment.error
         assert keys() == []
 
+    def test_one_that_is_too_large_is_not_fetched_again_by_itself(
+        self, settings: Any, ankra: AnkraSandbox, keys: Keys
+    ) -> None:
+        settings.SUPPORT_TICKETS_PROVIDERS["ankra"]["OPTIONS"]["mirror_attachments"] = True
+        attachment = self.attached(ankra, PNG * 100, size=10)
+        assert mirror_due("ankra") == MirrorCounts(failed=1)
+        age(attachment, created=GIVE_UP - timedelta(hours=1), tried=GIVE_UP - timedelta(hours=1))
+        assert mirror_due("ankra") == MirrorCounts()
+        assert sum(entry.operation == "download" for entry in ankra.ledger) == 1
+        assert keys() == []
+
+    def test_a_cut_one_is_fetched_again(self, settings: Any, ankra: AnkraSandbox) -> None:
+        settings.SUPPORT_TICKETS_PROVIDERS["ankra"]["OPTIONS"]["mirror_attachments"] = True
+        attachment = self.attached(ankra, PNG * 100)
+        ankra.fail_next("download", "cut-body")
+        assert mirror_due("ankra") == MirrorCounts(waiting=1)
+        age(attachment, created=timedelta(hours=1), tried=timedelta(hours=1))
+        assert mirror_due("ankra") == MirrorCounts(stored=1)
+
     @pytest.mark.fault(75)
     def test_the_token_follows_no_redirect(self, ankra: AnkraSandbox) -> None:
         ankra.files.download_style = "redirect"
@@ -294,6 +313,8 @@ class TestOutcomes:
             (Refused("too odd"), State.FAILED),
             (NotSent("no connection"), State.REMOTE),
             (Ambiguous("cut", status=200), State.REMOTE),
+            (Ambiguous("too long", status=200, is_lasting=True), State.FAILED),
+            (Ambiguous("gone behind a redirect", status=404, is_lasting=True), State.EXPIRED),
             (Busy("wait", alias="desk", retry_after=5), State.REMOTE),
             (AccessDenied("no", alias="desk", status=401), State.REMOTE),
             (ZeroDivisionError("a secret"), State.REMOTE),
@@ -357,7 +378,8 @@ class TestOutcomes:
         desk.answers.append(test_scanning.VIRUS)
         attachment = remote(size=1)
         assert mirror(attachment) == State.QUARANTINED
-        assert attachment.error.startswith("EICAR in receipt.png The vendor announced")
+        assert attachment.error.startswith("The vendor announced 1 bytes")
+        assert attachment.error.endswith(" came. EICAR in receipt.png")
         assert mirror(attachment) == State.QUARANTINED
         assert len(keys()) == len(desk.asked) == 1
 

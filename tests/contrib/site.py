@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Self
 from urllib.parse import urlsplit
@@ -37,6 +37,7 @@ class Site:
         providers: dict[str, Any],
         on_postgresql: bool = True,
         broker: str = "",
+        timetable: Mapping[str, Any] | None = None,
     ) -> None:
         self.name = f"st_site_{uuid.uuid4().hex[:8]}"
         self.folder = folder
@@ -49,6 +50,7 @@ class Site:
             "SITE_PROVIDERS": json.dumps(providers),
             "SITE_PREFIX": self.name,
             "SITE_BROKER": broker,
+            "SITE_TIMETABLE": json.dumps(timetable or {}),
         }
         self._workers: list[subprocess.Popen[bytes]] = []
 
@@ -149,6 +151,12 @@ def moov_account(vendors: Sandbox) -> dict[str, Any]:
 def celery_worker(name: str) -> tuple[str, ...]:
     """Return the command line of a worker of Celery."""
     return ("celery", "-A", "tests.contrib.celery_app", "worker", "-n", name, "-c", "2", "-l", "WARNING")
+
+
+def celery_beat(folder: Path) -> tuple[str, ...]:
+    """Return the command line of Celery's clock, which keeps its notes in a folder."""
+    notes = ("-s", str(folder / "beat"), "--pidfile", str(folder / "beat.pid"))
+    return ("celery", "-A", "tests.contrib.celery_app", "beat", "-l", "WARNING", *notes)
 
 
 def wait_for(condition: Callable[[], bool], *, within: float, otherwise: Callable[[], str] = str) -> None:

@@ -1,7 +1,7 @@
 """Settings of the site whose workers the tests start and kill: its own processes, its own database, a fake vendor.
 
 SITE_DATABASE names a PostgreSQL database or the file of a SQLite one; SITE_PROVIDERS and SITE_DISPATCHER are the
-settings of that name; SITE_BROKER and SITE_PREFIX keep its messages apart.
+settings of that name; SITE_BROKER and SITE_PREFIX keep its messages apart; SITE_TIMETABLE is Celery's for its beat.
 """
 
 from __future__ import annotations
@@ -38,6 +38,7 @@ if SUPPORT_TICKETS_DISPATCHER.endswith("tasks.wake"):
     TASKS = {"default": {"BACKEND": "django_tasks_db.DatabaseBackend"}}
 
 CELERY_BROKER_URL = os.environ.get("SITE_BROKER", "")
+CELERY_BEAT_SCHEDULE = json.loads(os.environ.get("SITE_TIMETABLE", "{}"))
 CELERY_IMPORTS = ["django_support_tickets.contrib.celery"]
 CELERY_TASK_DEFAULT_QUEUE = os.environ.get("SITE_PREFIX", "site")
 CELERY_WORKER_PREFETCH_MULTIPLIER = 4

@@ -18,7 +18,7 @@ from django_support_tickets.outbox.push import push
 from django_support_tickets.providers import Provider
 from django_support_tickets.records import Capabilities, TicketDraft, TicketRecord, TicketRef
 
-#: 10,000 where the long profiles ask for it.
+#: 10,000 in one cell of `make test-all`.
 WAITING = int(os.environ.get("TEST_OUTAGE", "60"))
 STEP, DAY = 3600, 24 * 3600
 TIMES = ("sent_at", "leased_until", "not_before", "tried_since")

@@ -6,6 +6,7 @@ import os
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,6 +17,7 @@ from tests.contrib.site import (
     TASKS,
     VALUES,
     Site,
+    celery_beat,
     celery_worker,
     listens,
     moov_account,
@@ -23,6 +25,7 @@ from tests.contrib.site import (
     wait_for,
 )
 from tests.matrix import answers
+from tests.snippets import ROOT, blocks
 
 pytestmark = [pytest.mark.services, pytest.mark.queues]
 
@@ -63,6 +66,39 @@ def test_two_celery_workers(tmp_path: Path, vendors: Sandbox) -> None:
     vendors.reset()
     with Site(tmp_path, dispatcher=CELERY, providers=moov_account(vendors), broker=redis_url()) as site:
         kill_one_half_way(site, vendors, celery_worker(f"a-{site.name}@%h"), celery_worker(f"b-{site.name}@%h"))
+
+
+def documented_timetable() -> dict[str, Any]:
+    """Return CELERY_BEAT_SCHEDULE as the documentation has it."""
+    operations = ROOT / "docs" / "operations.md"
+    (block,) = [one.text for one in blocks(operations) if "CELERY_BEAT_SCHEDULE" in one.text]
+    names: dict[str, Any] = {}
+    exec(block, names)  # noqa: S102 -- the documentation's own code
+    timetable: dict[str, Any] = names["CELERY_BEAT_SCHEDULE"]
+    return timetable
+
+
+@pytest.mark.fault(2, 14)
+def test_celery_beat_finds_what_nobody_announced(tmp_path: Path, vendors: Sandbox) -> None:
+    """The documented timetable, every second instead of every minute, kept by a real beat."""
+    need("Redis", is_there=listens(redis_url()))
+    need("PostgreSQL", is_there=answers("postgresql"))
+    vendors.reset()
+    timetable = {name: {**entry, "schedule": 1.0} for name, entry in documented_timetable().items()}
+    account = moov_account(vendors)
+    with Site(tmp_path, dispatcher=CELERY, providers=account, broker=redis_url(), timetable=timetable) as site:
+        for command in (celery_worker(f"a-{site.name}@%h"), celery_beat(tmp_path)):
+            site.start(*command)
+        for number in (1, 2):  # the second one is found by a later sweep
+            site.do("insert_tickets", 1, VALUES)
+            wait_for(lambda number=number: delivered(site) == number, within=20, otherwise=site.logs)
+        assert len(vendors.moov.tickets) == 2
+
+
+def delivered(site: Site) -> int:
+    """Return how many tickets have arrived; nothing of them is left to send."""
+    report = site.do("report")
+    return 0 if report["entries"] else int(report["delivery"].get("delivered", 0))
 
 
 @pytest.mark.parametrize("on_postgresql", [False, True], ids=["sqlite", "postgresql"])

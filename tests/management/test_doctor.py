@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from io import StringIO
 from typing import Any
@@ -12,9 +12,9 @@ from django.core.files.storage import InMemoryStorage
 from django.core.management import call_command
 from django.utils import timezone
 
-from django_support_tickets.exceptions import NotSent, WebhookRejected
+from django_support_tickets.exceptions import NotSent
 from django_support_tickets.management.doctor import Report, age, examine
-from django_support_tickets.management.probing import Level
+from django_support_tickets.management.findings import Level
 from django_support_tickets.models import (
     Delivery,
     EpochNow,
@@ -25,7 +25,7 @@ from django_support_tickets.models import (
     TicketEvent,
 )
 from django_support_tickets.providers import Provider
-from django_support_tickets.records import Capabilities, Probe, TicketDraft, TicketRecord, TicketRef, WebhookEvent
+from django_support_tickets.records import Probe, TicketDraft, TicketRecord, TicketRef
 from django_support_tickets.testing.sandbox import Fault, Sandbox
 
 pytestmark = pytest.mark.django_db
@@ -40,7 +40,6 @@ class OddProvider(Provider):
     def __init__(self, alias: str, *, mood: str = "", **common: Any) -> None:
         super().__init__(alias, **common)
         self.mood = mood
-        self.capabilities = Capabilities(has_webhooks=mood in ("trusting", "unread"))
 
     def get(self, ref: TicketRef) -> TicketRecord:
         raise NotImplementedError
@@ -58,11 +57,6 @@ class OddProvider(Provider):
         if self.mood == "lasting":
             return Probe(token_expires_at=datetime(2999, 1, 1, tzinfo=UTC))
         return Probe(warnings=("The moon is full.",) if self.mood == "warning" else ())
-
-    def parse_webhook(self, headers: Mapping[str, str], body: bytes) -> WebhookEvent:
-        if self.mood == "trusting":
-            return WebhookEvent(identity="x")
-        raise WebhookRejected("forged")
 
 
 class BrokenStorage(InMemoryStorage):
@@ -204,82 +198,6 @@ class TestCredentials:
         assert "differ by 36" in text or "differ by 35" in text
 
 
-class TestWebhooks:
-    @pytest.fixture(autouse=True)
-    def urls(self, settings: Any) -> None:
-        settings.ROOT_URLCONF = "tests.management.webhook_urls"
-
-    def test_all_is_well(self, account: Any, sandbox: Sandbox) -> None:
-        account(RIPIO, **sandbox.ripio.options())
-        level, text = found(examine(using="default"), "webhooks")
-        assert (level, text) == (Level.OK, "1 secret, a forged one is refused, /support-tickets/webhooks/desk/")
-
-    @pytest.mark.parametrize("secrets", [[], [""], ["changeme"]])
-    def test_no_usable_secret(self, account: Any, sandbox: Sandbox, secrets: list[str]) -> None:
-        account(RIPIO, **{**sandbox.ripio.options(), "webhook_secrets": secrets})
-        level, text = found(examine(using="default"), "webhooks")
-        assert level == Level.FAIL
-        assert "webhook_secrets" in text
-
-    def test_a_provider_that_takes_anything(self, account: Any) -> None:
-        account(mood="trusting", webhook_secrets=["a real one"])
-        assert found(examine(using="default"), "webhooks") == (Level.FAIL, "a forged webhook is taken for genuine")
-
-    def test_urls_that_are_not_included(self, account: Any, sandbox: Sandbox, settings: Any) -> None:
-        settings.ROOT_URLCONF = "tests.management.no_urls"
-        account(RIPIO, **sandbox.ripio.options())
-        level, text = found(examine(using="default"), "webhooks")
-        assert level == Level.WARN
-        assert "not included" in text
-
-    def test_a_secret_manager_that_is_down(self, account: Any) -> None:
-        def unreachable() -> list[str]:
-            raise ConnectionError
-
-        account(mood="unread", webhook_secrets=unreachable)
-        level, text = found(examine(using="default"), "webhooks")
-        assert (level, text) == (Level.FAIL, "an option given as a callable could not be read")
-
-    def test_nothing_is_counted_as_refused(self, account: Any, sandbox: Sandbox) -> None:
-        account(RIPIO, **sandbox.ripio.options())
-        examine(using="default")
-        assert not ProviderState.objects.filter(webhooks_refused__gt=0).exists()
-
-
-class TestAddress:
-    """`--webhook-url`, over real HTTP."""
-
-    pytestmark = pytest.mark.django_db(transaction=True)
-
-    @pytest.fixture
-    def site(self, settings: Any, account: Any, sandbox: Sandbox, live_server: Any) -> str:
-        settings.ROOT_URLCONF = "tests.management.webhook_urls"
-        account(RIPIO, **sandbox.ripio.options())
-        return f"{live_server.url}/support-tickets/webhooks"
-
-    @pytest.mark.parametrize("end", ["/desk/", "/desk"])
-    def test_the_right_one(self, site: str, end: str) -> None:
-        code, output = doctor("--webhook-url", f"{site}{end}")
-        assert "answers, and refuses a forged webhook" in output
-        assert code == 0, output
-
-    def test_one_that_leads_elsewhere(self, site: str) -> None:
-        code, output = doctor("--webhook-url", f"{site.replace('support-tickets', 'elsewhere')}/desk/")
-        assert code == 1
-        assert "answers 404" in output
-
-    @pytest.mark.parametrize("url", ["https://shop.example/webhooks/nobody/", "desk", "ftp://shop.example/desk"])
-    def test_one_of_no_account(self, site: str, url: str) -> None:
-        code, output = doctor("--webhook-url", url)
-        assert code == 1
-        assert "does not end in the alias of an account" in output
-
-    def test_one_that_does_not_answer(self, site: str) -> None:
-        code, output = doctor("--webhook-url", "http://127.0.0.1:9/webhooks/desk/")
-        assert code == 1
-        assert "no connection could be made" in output
-
-
 class TestStorage:
     def test_without_one_files_are_refused_and_all_is_well(self, settings: Any) -> None:
         settings.STORAGES = {name: value for name, value in settings.STORAGES.items() if name != "support_tickets"}
@@ -365,7 +283,7 @@ class TestBacklog:
         Ticket.objects.bulk_create([Ticket(provider="old-desk", subject="S")])
         level, text = found(examine(using="default"), "parked")
         assert level == Level.WARN
-        assert text.startswith("1 tickets wait for 'old-desk'")
+        assert text.startswith("1 ticket waits for 'old-desk'")
 
     def test_no_text_of_a_ticket_is_shown(self) -> None:
         self.ticket(description="canary text", contact_email="canary@example.com", delivery_error="canary reason")

@@ -132,13 +132,17 @@ class TestErase:
     def test_tickets_of_others_are_not_touched(self, user: Any) -> None:
         other = get_user_model().objects.create_user("sam")
         ticket = at_vendor(other)
-        Comment.objects.bulk_create([Comment(ticket=ticket, body="words", author_name="Jo", created_by=user)])
+        theirs = {"ticket": ticket, "created_by": user, "request_digest": "of what they sent"}
+        Comment.objects.bulk_create([Comment(body="words", author_name="Jo", **theirs)])
+        Attachment.objects.bulk_create([Attachment(name="a.txt", **theirs)])
         TicketEvent.objects.create(ticket=ticket, kind="settled", source="admin", actor=user)
         erase(user, using="default")
         ticket.refresh_from_db()
         assert ticket.subject == f"{CANARY} subject"
         comment = Comment.objects.get()
         assert (comment.body, comment.author_name, comment.created_by) == ("words", "", None)
+        assert Attachment.objects.values_list("name", "created_by").get() == ("a.txt", None)
+        assert {row.request_digest for row in (comment, Attachment.objects.get())} == {""}
         assert ticket.events.get().actor is None
 
     def test_the_lists_of_a_customer_go_with_the_last_ticket(self, user: Any) -> None:
@@ -305,7 +309,7 @@ class TestCommand:
         raised(user, delivery=Delivery.DRAFT)
         before = dump()
         output, ending = run("jo", "--dry-run")
-        assert "Would have removed 1 tickets that no vendor has, redacted 1, 1 files." in output
+        assert "To be removed: 1 ticket that no vendor has and 1 file; to be redacted: 1 ticket." in output
         assert "local  SUP-1  R-1" in output
         assert str(flying.key) in output
         assert dump() == before

@@ -24,7 +24,7 @@ from django_support_tickets.management.progress import Progress
 from django_support_tickets.management.stopping import Stopping
 from django_support_tickets.management.watching import watch
 from django_support_tickets.management.working import Order
-from django_support_tickets.models import Comment, ProviderState, epoch_now
+from django_support_tickets.models import Comment, ProviderState, Ticket, epoch_now
 from django_support_tickets.records import CommentRecord, Status, TicketRecord
 from django_support_tickets.sync.lock import RunLock
 from tests.management.slow import PAGES, write_settings
@@ -52,7 +52,7 @@ class TestOneRound:
     def test_one_line_per_account(self, desk, ticket):
         ticket()
         desk.tickets["R-1"] = record(comments=(CommentRecord(remote_id="c1", body="x"),))
-        assert run() == ("desk: 1 fetched, 1 changed, 1 new comments\n", "", 0)
+        assert run() == ("desk: 1 fetched, 1 changed, 1 new comment\n", "", 0)
         assert run("desk") == ("desk: nothing to do\n", "", 0)
 
     def test_failures_are_named(self, desk, ticket):
@@ -71,6 +71,19 @@ class TestOneRound:
         settings.SUPPORT_TICKETS_PROVIDERS = {"bad": {"BACKEND": "nowhere.Provider"}}
         _, err, code = run()
         assert "'bad'" in err and code == 1
+
+    @pytest.mark.fault(93)
+    def test_settings_that_miss_a_key_are_named_at_the_start_and_nothing_is_sent(self, desk, settings):
+        backend = "django_support_tickets.providers.ripio.RipioProvider"
+        incomplete = {"BACKEND": backend, "OPTIONS": {"base_url": "https://ripio.example", "client_id": "a"}}
+        settings.SUPPORT_TICKETS_PROVIDERS = {"ripio": incomplete, **settings.SUPPORT_TICKETS_PROVIDERS}
+        Ticket.objects.bulk_create([Ticket(provider=alias, subject="S") for alias in ("ripio", "desk")])
+        complaint = "Provider 'ripio': missing 1 required keyword-only argument: 'client_secret'"
+        _, err, code = run(skip_checks=False)
+        assert code == 1
+        assert f"(support_tickets.E003) {complaint}" in err
+        assert run()[1:] == (complaint, 1)
+        assert set(Ticket.objects.values_list("delivery", flat=True)) == {"queued"}
 
     @pytest.mark.parametrize("workers", ["0", "x", "-1"])
     def test_workers_are_a_number(self, desk, workers):
@@ -104,8 +117,8 @@ class TestOneRound:
         )
         out, _, code = run("--dry-run")
         assert out == (
-            "desk SUP-1: status: pending -> open, remote_status: new -> open, resolution changed, +1 comments\n"
-            "desk: would send 1; 1 fetched, 1 changed, 1 new comments\n"
+            "desk SUP-1: status: pending -> open, vendor's status: new -> open, resolution changed, +1 new comment\n"
+            "desk: would send 1; 1 fetched, 1 changed, 1 new comment\n"
         )
         one.refresh_from_db()
         own.refresh_from_db()

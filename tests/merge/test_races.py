@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import random
 import threading
-import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -137,10 +136,15 @@ def test_an_import_and_the_push_that_stores_the_same_id_end_in_one_ticket(desk, 
 def test_of_pulls_that_begin_at_once_one_goes_on(desk, ticket):
     for _ in range(10):
         ProviderState.objects.all().delete()
+        all_have_tried = threading.Barrier(4, timeout=30)
 
-        def hold():
-            with RunLock("desk", using="default"):
-                time.sleep(0.05)
+        def hold(all_have_tried=all_have_tried):
+            try:
+                with RunLock("desk", using="default"):
+                    all_have_tried.wait()
+            except AlreadyRunning:
+                all_have_tried.wait()
+                raise
 
         results = at_once(*[hold] * 4)
         assert [type(one) for one in results if one is not None] == [AlreadyRunning] * 3, results

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from django.db import InterfaceError, OperationalError
+from django.db import InterfaceError, OperationalError, connection, transaction
 from django.db.models import F
 
 from django_support_tickets.models import Attachment, Comment, Delivery, OutboxEntry, Ticket, TicketEvent
@@ -130,6 +130,24 @@ class TestMark:
         else:
             Comment.objects.all()._raw_delete("default")
         assert not mark(claim, item, lease_seconds=60)
+
+    @pytest.mark.fault(6)
+    @pytest.mark.django_db(transaction=True)
+    @pytest.mark.skipif(connection.vendor != "postgresql", reason="only PostgreSQL leaves that choice to a transaction")
+    def test_it_waits_for_the_disk_and_the_claim_does_not(self, desk: Desk, raised: Raise) -> None:
+        def flushes() -> bool:
+            with connection.cursor() as cursor:
+                cursor.execute("SHOW synchronous_commit")
+                return cursor.fetchone() == ("on",)
+
+        raised()
+        with transaction.atomic():
+            (claim,) = claim_next("paper", 1, using="default")
+            assert not flushes()
+        assert flushes()
+        with transaction.atomic():
+            assert mark(claim, item_of(claim), lease_seconds=60)
+            assert flushes()
 
     def test_the_72_hours_are_counted_from_the_first(self, desk: Desk, raised: Raise, claimed: Claimed) -> None:
         raised()

@@ -72,7 +72,7 @@ class TestBusy:
         raised()
         raised()
         desk.at("create", Busy("the vendor asks to wait", alias="paper", retry_after=600.0))
-        assert push("paper").paused == "The vendor asks to wait the vendor asks to wait"
+        assert push("paper").paused == "the vendor asks to wait"
         assert desk.calls == ["create"]
         pass_time(599)
         assert push("paper").delivered == 0
@@ -101,7 +101,7 @@ class TestBusy:
         """A gateway answers 503 with Retry-After although the server behind it has made the ticket."""
         raised()
         desk.lose_answer("create", Busy("the vendor asks to wait", status=503, retry_after=5.0))
-        assert push("paper").paused == "The vendor asks to wait the vendor asks to wait"
+        assert push("paper").paused == "the vendor asks to wait"
         pass_time(61)
         assert push("paper").delivered == 1
         assert desk.calls == ["create", "find"]
@@ -134,7 +134,7 @@ class TestAccessDenied:
         desk.at("create", AccessDenied("the vendor refuses this account", code="20061"))
         counts = push("paper")
         assert counts.waiting == 1
-        assert counts.paused == "The vendor refuses the account the vendor refuses this account [20061]"
+        assert counts.paused == "The vendor refuses the account: the vendor refuses this account [20061]"
         assert desk.calls == ["create"]
         assert set(Ticket.objects.values_list("delivery", flat=True)) == {Delivery.QUEUED}
 

@@ -835,10 +835,11 @@ class TestDownload:
     def test_more_bytes_than_announced_are_not_taken(self, sandbox: Sandbox, provider: AnkraProvider) -> None:
         ref, attachment = self.uploaded(sandbox, provider)
         short = AttachmentRecord(remote_id=attachment.remote_id, size=10)
-        with provider.download(ref, short) as download, pytest.raises(Refused, match="larger than 10"):
+        with provider.download(ref, short) as download, pytest.raises(Ambiguous, match="larger than 10") as caught:
             b"".join(download.chunks)
+        assert caught.value.is_lasting
         unknown, capped = AttachmentRecord(remote_id=attachment.remote_id), build(sandbox, max_download_bytes=20)
-        with capped.download(ref, unknown) as download, pytest.raises(Refused, match="larger than 20"):
+        with capped.download(ref, unknown) as download, pytest.raises(Ambiguous, match="larger than 20"):
             b"".join(download.chunks)
 
     def test_json_where_an_image_was_listed_is_not_taken(self, sandbox: Sandbox, provider: AnkraProvider) -> None:
@@ -860,14 +861,50 @@ class TestDownload:
         assert not {"authorization", "x-ankra-organisation-id"} & set(second.headers)
 
     @pytest.mark.fault(75)
-    @pytest.mark.parametrize("location", ["https://storage.example/a", "http://127.0.0.1:1/", "//10.0.0.1/", "x:y"])
-    def test_a_redirect_elsewhere_is_refused(self, sandbox: Sandbox, provider: AnkraProvider, location: str) -> None:
+    @pytest.mark.parametrize(
+        "location", ["https://storage.example/a", "http://127.0.0.1:1/", "//10.0.0.1/", "x:y", "https://[::1/", ""]
+    )
+    def test_a_redirect_elsewhere_is_not_followed_and_proves_nothing(
+        self, sandbox: Sandbox, provider: AnkraProvider, location: str
+    ) -> None:
         ref, attachment = self.uploaded(sandbox, provider)
         sandbox.ankra.fail_next("download", "answer", status=302, headers={"Location": location})
-        with pytest.raises((Refused, Ambiguous)) as caught, provider.download(ref, attachment):
+        with pytest.raises(Ambiguous) as caught, provider.download(ref, attachment):
             pass
-        assert "storage.example" not in f"{caught.value!r}"
+        error = caught.value
+        assert (error.alias, error.operation, error.status, error.is_lasting) == ("ankra", "download", 302, True)
+        assert "storage.example" not in f"{error!r} {error.__context__!r}"
         assert len(requests_of(sandbox, "download")) == 1
+
+    @pytest.mark.parametrize(
+        ("fault", "details", "ending"),
+        [
+            (Fault.ANSWER, {"status": 403}, (403, True)),
+            (Fault.ANSWER, {"status": 404}, (404, True)),
+            (Fault.ANSWER, {"status": 302, "headers": {"Location": "https://storage.example/"}}, (302, True)),
+            (Fault.ANSWER, {"body": PNG * 2}, (200, True)),
+            (Fault.SERVER_ERROR, {}, (503, False)),
+            (Fault.RESET_BEFORE, {}, (302, False)),
+        ],
+    )
+    def test_a_redirect_that_leads_to_no_file_proves_nothing(
+        self, sandbox: Sandbox, provider: AnkraProvider, fault: Fault, details: Any, ending: tuple[int, bool]
+    ) -> None:
+        ref, attachment = self.uploaded(sandbox, provider)
+        sandbox.ankra.fail_next("download", Fault.REDIRECT, location=f"{sandbox.ankra.base_url}/files/a")
+        sandbox.ankra.fail_next("download", fault, **details)
+        with pytest.raises(Ambiguous) as caught, provider.download(ref, attachment) as download:
+            b"".join(download.chunks)
+        assert (caught.value.status, caught.value.is_lasting) == ending
+        assert len(requests_of(sandbox, "download")) == 2
+
+    def test_a_redirect_to_a_host_that_is_not_there_was_sent_all_the_same(self, sandbox: Sandbox) -> None:
+        provider = build(sandbox, attachment_hosts=["storage.invalid"])
+        ref, attachment = self.uploaded(sandbox, provider)
+        sandbox.ankra.fail_next("download", "redirect", location="https://storage.invalid/a")
+        with pytest.raises(Ambiguous, match="resolved") as caught, provider.download(ref, attachment):
+            pass
+        assert (caught.value.status, caught.value.is_lasting) == (302, False)
 
     def test_unknown_file_is_not_found(self, sandbox: Sandbox, provider: AnkraProvider) -> None:
         ref, _ = self.uploaded(sandbox, provider)

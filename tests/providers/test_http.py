@@ -296,8 +296,18 @@ class TestStream:
             assert server.connections == 1
 
     def test_a_longer_one_is_cut_off(self) -> None:
-        with ScriptedServer(answer(b"x" * 101)) as server, pytest.raises(Refused, match="larger than 100"):
+        with ScriptedServer(answer(b"x" * 101)) as server, pytest.raises(Ambiguous, match="larger than 100") as caught:
             self.read(server)
+        assert caught.value.is_lasting
+
+    def test_a_cut_one_may_pass(self) -> None:
+        def script(sock: socket.socket, seen: Seen) -> bool:
+            sock.sendall(answer(b"x" * 100)[:-1])
+            return False
+
+        with ScriptedServer(script) as server, pytest.raises(Ambiguous) as caught:
+            self.read(server)
+        assert not caught.value.is_lasting
 
     @pytest.mark.parametrize("status", ["302 Found", "304 Same", "404 No", "500 E"])
     def test_what_is_not_2xx_is_no_file(self, status: str) -> None:

@@ -738,6 +738,12 @@ class TestWebhook:
         body = VECTOR_BODY.replace(b"ticket.updated", b"ticket.reopened")
         assert self.provider().parse_webhook(self.headers(), body).remote_id == "ticket-1"
 
+    def test_one_that_is_signed_here_is_moovs_ping_and_not_too_old(self) -> None:
+        provider = self.provider(webhook_tolerance=60)
+        headers, body = provider.sign_webhook(provider.webhook_secrets()[0])
+        event = provider.parse_webhook(headers, body)
+        assert (event.event_type, event.remote_id, event.identity) == ("event.test", "", headers["X-Nonce"])
+
     @pytest.mark.fault(51)
     @pytest.mark.parametrize(
         "changes",

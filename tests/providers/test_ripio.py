@@ -714,6 +714,14 @@ class TestWebhook:
         with contextlib.nullcontext() if is_good else pytest.raises(WebhookRejected):
             self.provider(webhook_tolerance=300).parse_webhook(headers, body)
 
+    @pytest.mark.parametrize("header", [HEADER, "X-Own-Signature"])
+    def test_one_that_is_signed_here_is_about_no_ticket_and_not_too_old(self, header: str) -> None:
+        options = {"webhook_tolerance": 60, "require_sha256_prefix": True, "signature_headers": [header]}
+        provider = self.provider(**options)
+        headers, body = provider.sign_webhook(VECTOR_SECRET)
+        event = provider.parse_webhook(headers, body)
+        assert (event.event_type, event.remote_id, list(headers)) == ("TEST", "", [header])
+
     @pytest.mark.fault(57)
     @pytest.mark.parametrize("moment", ["nan", "1e99", 1e99, "soon", "", None, [], "2026-99-99T00:00:00Z", -1])
     def test_with_a_tolerance_a_time_is_needed(self, sandbox: Sandbox, moment: Any) -> None:

@@ -10,7 +10,13 @@ from typing import Any
 import pytest
 
 from django_support_tickets.exceptions import WebhookRejected
-from django_support_tickets.providers.signatures import check_age, first_header, is_usable_secret, verify_hmac
+from django_support_tickets.providers.signatures import (
+    check_age,
+    first_header,
+    is_usable_secret,
+    sign_hmac,
+    verify_hmac,
+)
 
 MESSAGE = b'{"a":1}'
 # echo -n '{"a":1}' | openssl dgst -sha256 -hmac the-secret
@@ -33,10 +39,13 @@ class TestHmac:
     )
     def test_vectors_of_the_rfc(self, digest: str, signature: str) -> None:
         verify_hmac(["Jefe"], b"what do ya want for nothing?", signature, digest=digest)
+        assert sign_hmac("Jefe", b"what do ya want for nothing?", digest=digest) == signature
 
     def test_prefix_and_base64(self) -> None:
         verify_hmac(["the-secret"], MESSAGE, f"sha256={HEX}", prefix="sha256=")
         verify_hmac(["the-secret"], MESSAGE, f"v1,{BASE64}", prefix="v1,", encoding="base64")
+        assert sign_hmac("the-secret", MESSAGE, prefix="sha256=") == f"sha256={HEX}"
+        assert sign_hmac(b"the-secret", MESSAGE, prefix="v1,", encoding="base64") == f"v1,{BASE64}"
 
     def test_a_key_of_bytes(self) -> None:
         signature = hmac.new(b"\xff\x00key", MESSAGE, hashlib.sha256).hexdigest()

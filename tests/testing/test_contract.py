@@ -1,22 +1,26 @@
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import hmac
 import inspect
 import itertools
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
 import requests
 
-from django_support_tickets.exceptions import ProviderError, Refused
+from django_support_tickets.exceptions import Ambiguous, ProviderError, Refused
 from django_support_tickets.providers.http import dict_of, id_of
 from django_support_tickets.records import (
     ABSENT,
+    AttachmentRecord,
     Capabilities,
     CommentDraft,
     CommentRecord,
+    Download,
     FileDraft,
     Found,
     Page,
@@ -27,6 +31,7 @@ from django_support_tickets.records import (
     WebhookEvent,
 )
 from django_support_tickets.testing.contract import ContractSubject, ProviderContract
+from django_support_tickets.testing.contract.faults import CONNECTION_CASES, Case, check_case
 from django_support_tickets.testing.sandbox import serving
 from django_support_tickets.transport import Answer, forget_accounts, json_body
 from tests.testing.desk import DeskProvider, DeskSandbox, to_record
@@ -270,6 +275,18 @@ class RefusesTooMuch(DeskProvider):
         return Refused("no", **answer.facts) if 400 <= answer.status < 500 and answer.status != 429 else error
 
 
+class RefusesFiles(DeskProvider):
+    """Takes a file that did not come whole for one that the vendor refuses."""
+
+    @contextmanager
+    def download(self, ref: TicketRef, attachment: AttachmentRecord) -> Iterator[Download]:
+        try:
+            with super().download(ref, attachment) as download:
+                yield download
+        except Ambiguous as error:
+            raise Refused(error.cause) from None
+
+
 class AcceptsUnsigned(DeskProvider):
     """Accepts a webhook without a signature."""
 
@@ -365,6 +382,7 @@ WRONG: dict[type[DeskProvider], str] = {
     UsesItsOwnHttp: "test_a_fault_of_the_connection",
     IgnoresTheDeadline: "test_the_deadline_is_kept",
     RefusesTooMuch: "test_a_refusal_that_is_not_understood_proves_nothing",
+    RefusesFiles: "test_a_fault_of_the_connection",
     AcceptsUnsigned: "test_missing_and_odd_headers_are_refused",
     ComparesPrefixes: "test_every_flipped_bit_of_a_signed_header_is_refused",
     CrashesOnOddSignatures: "test_missing_and_odd_headers_are_refused",
@@ -381,6 +399,14 @@ def test_a_wrong_provider_fails_the_test_named_after_its_mistake(
     backend: type[DeskProvider], name: str, desk: DeskSandbox
 ) -> None:
     assert fails(backend, name, desk)
+
+
+@pytest.mark.parametrize("case", CONNECTION_CASES, ids=[case.name for case in CONNECTION_CASES])
+def test_a_file_may_be_refused_for_no_fault_of_the_connection(case: Case, desk: DeskSandbox) -> None:
+    case = dataclasses.replace(case, operations=frozenset({"download"}))
+    assert check_case(subject_of(DeskProvider, desk), case) == []
+    is_harmless = case.name.startswith(("429", "503 for", "401"))
+    assert bool(check_case(subject_of(RefusesFiles, desk), case)) is not is_harmless
 
 
 def fails(backend: type[DeskProvider], name: str, desk: DeskSandbox) -> bool:

@@ -284,7 +284,7 @@ class TestForgedFlood:
         for secret in ("the-right-one", "a-wrong-one", "another-one"):
             deliver("custom", {"X-Signature": hmac.new(secret.encode(), b"T-1", "sha256").hexdigest()}, b"T-1")
         (told,) = [one.text for one in examine(using="default").findings if one.topic == "fetching"]
-        assert "1 webhooks in the last day, 2 ever refused" in told
+        assert "1 webhook in the last day; 2 webhooks ever refused" in told
 
     def test_accounts_are_counted_apart(self) -> None:
         for alias in ("ripio", "moov"):

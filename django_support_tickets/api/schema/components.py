@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from drf_spectacular.extensions import OpenApiSerializerExtension, OpenApiSerializerFieldExtension
+from rest_framework.fields import Field
 
 from django_support_tickets.api.serializers import (
     AgentAttachmentSerializer,
@@ -17,33 +19,37 @@ from django_support_tickets.api.serializers import (
     EventSerializer,
     TicketSerializer,
 )
+from django_support_tickets.api.serializers.fields import AboutField, OptionsField, SentenceField
 
 
-class TicketAsJson(AgentTicketSerializer):
-    """What is raised or changed without files."""
-
-    files: Any = None
-
-    class Meta(AgentTicketSerializer.Meta):
-        fields = tuple(name for name in AgentTicketSerializer.Meta.fields if name != "files")
+def without(field: str, serializer: Any, *, words: str) -> Any:
+    """Return a serializer that has all fields of another but one; `words` say what it is for."""
+    fields = tuple(name for name in serializer.Meta.fields if name != field)
+    members = {field: None, "Meta": type("Meta", (serializer.Meta,), {"fields": fields}), "__doc__": words}
+    return type(f"{serializer.__name__}Without{field.title()}", (serializer,), members)
 
 
-class TicketChanges(TicketAsJson):
-    """What is changed of a draft."""
+TicketAsJson = without("files", AgentTicketSerializer, words="What is raised or changed without files.")
+TicketChanges = without("draft", TicketAsJson, words="What is changed of a draft.")
+CommentAsJson = without("files", AgentCommentSerializer, words="A comment without files.")
 
-    draft: Any = None
-
-    class Meta(TicketAsJson.Meta):
-        fields = tuple(name for name in TicketAsJson.Meta.fields if name != "draft")
-
-
-class CommentAsJson(AgentCommentSerializer):
-    """A comment without files."""
-
-    files: Any = None
-
-    class Meta(AgentCommentSerializer.Meta):
-        fields = tuple(name for name in AgentCommentSerializer.Meta.fields if name != "files")
+#: Component -> what agents get, and what customers get of it.
+COMPONENTS = {
+    "Ticket": (AgentTicketDetailSerializer, TicketSerializer),
+    "TicketForm": (AgentTicketSerializer, TicketSerializer),
+    "TicketJson": (TicketAsJson, TicketSerializer),
+    "TicketChanges": (TicketChanges, TicketSerializer),
+    "Comment": (AgentCommentSerializer, CommentSerializer),
+    "CommentJson": (CommentAsJson, CommentSerializer),
+    "Attachment": (AgentAttachmentSerializer, AttachmentSerializer),
+    "Event": (AgentEventSerializer, EventSerializer),
+}
+#: Field of our own -> what it looks like in JSON.
+FIELDS: dict[type[Field[Any, Any, Any, Any]], dict[str, Any]] = {
+    OptionsField: {"type": "object", "additionalProperties": {}},
+    AboutField: {"type": "string", "description": "app_label.model:id", "example": "shop.order:42"},
+    SentenceField: {"type": "string", "readOnly": True},
+}
 
 
 class _Serializers(OpenApiSerializerExtension):  # type: ignore[misc]
@@ -70,87 +76,18 @@ class _Serializers(OpenApiSerializerExtension):  # type: ignore[misc]
         return {name: value for name, value in schema.items() if value != []}
 
 
-class TicketComponent(_Serializers):
-    """The component Ticket."""
+class _Field(OpenApiSerializerFieldExtension):  # type: ignore[misc]
+    """Describe a field of our own."""
 
-    target_class = AgentTicketDetailSerializer
-    customers, name = TicketSerializer, "Ticket"
-
-
-class TicketFormComponent(_Serializers):
-    """The component TicketForm."""
-
-    target_class = AgentTicketSerializer
-    customers, name = TicketSerializer, "TicketForm"
-
-
-class TicketJsonComponent(_Serializers):
-    """The component TicketJson."""
-
-    target_class = TicketAsJson
-    customers, name = TicketSerializer, "TicketJson"
-
-
-class TicketChangesComponent(_Serializers):
-    """The component TicketChanges."""
-
-    target_class = TicketChanges
-    customers, name = TicketSerializer, "TicketChanges"
-
-
-class CommentComponent(_Serializers):
-    """The component Comment."""
-
-    target_class = AgentCommentSerializer
-    customers, name = CommentSerializer, "Comment"
-
-
-class CommentJsonComponent(_Serializers):
-    """The component CommentJson."""
-
-    target_class = CommentAsJson
-    customers, name = CommentSerializer, "CommentJson"
-
-
-class AttachmentComponent(_Serializers):
-    """The component Attachment."""
-
-    target_class = AgentAttachmentSerializer
-    customers, name = AttachmentSerializer, "Attachment"
-
-
-class EventComponent(_Serializers):
-    """The component Event."""
-
-    target_class = AgentEventSerializer
-    customers, name = EventSerializer, "Event"
-
-
-class OptionsFieldSchema(OpenApiSerializerFieldExtension):  # type: ignore[misc]
-    """Vendor extras are an object."""
-
-    target_class = "django_support_tickets.api.serializers.fields.OptionsField"
+    schema: Mapping[str, Any] = {}
 
     def map_serializer_field(self, auto_schema: Any, direction: str) -> dict[str, Any]:
         """Return the schema."""
-        return {"type": "object", "additionalProperties": {}}
+        return dict(self.schema)
 
 
-class AboutFieldSchema(OpenApiSerializerFieldExtension):  # type: ignore[misc]
-    """An object of the site is named by a string."""
-
-    target_class = "django_support_tickets.api.serializers.fields.AboutField"
-
-    def map_serializer_field(self, auto_schema: Any, direction: str) -> dict[str, Any]:
-        """Return the schema."""
-        return {"type": "string", "description": "app_label.model:id", "example": "shop.order:42"}
-
-
-class SentenceFieldSchema(OpenApiSerializerFieldExtension):  # type: ignore[misc]
-    """A sentence is a string."""
-
-    target_class = "django_support_tickets.api.serializers.fields.SentenceField"
-
-    def map_serializer_field(self, auto_schema: Any, direction: str) -> dict[str, Any]:
-        """Return the schema."""
-        return {"type": "string", "readOnly": True}
+# A subclass is found by being made.
+for _name, (_agents, _customers) in COMPONENTS.items():
+    type(f"{_name}Component", (_Serializers,), {"target_class": _agents, "customers": _customers, "name": _name})
+for _field, _schema in FIELDS.items():
+    type(f"{_field.__name__}Schema", (_Field,), {"target_class": _field, "schema": _schema})

@@ -25,7 +25,7 @@ IDEMPOTENCY = OpenApiParameter(
     "Idempotency-Key",
     OpenApiTypes.STR,
     OpenApiParameter.HEADER,
-    description="1 to 255 printable ASCII characters. The same key with the same request is the same ticket.",
+    description="1 to 255 printable ASCII characters. The same key with the same request gives what it gave before.",
 )
 LOCATION = OpenApiParameter(
     "Location", OpenApiTypes.URI, OpenApiParameter.HEADER, response=[201], description="The new ticket."

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import Any
 
 from rest_framework import serializers
@@ -30,6 +31,12 @@ PUBLIC_KINDS = (
 PUBLIC_CHANGES = ("status", "priority", "category", "resolution", "resolved_at", "closed_at")
 #: Somebody's e-mail address where a name is expected.
 ADDRESS = re.compile(r"\S+@\S+")
+
+
+def kept_of_request(context: Mapping[str, Any]) -> Attrs:
+    """Return the columns by which a request with an Idempotency-Key is known when it comes again."""
+    intention = context.get("intention")
+    return intention.columns if intention else {}
 
 
 class CommentSerializer(QuickSerializer[Comment]):
@@ -66,7 +73,8 @@ class CommentSerializer(QuickSerializer[Comment]):
     def create(self, validated_data: Attrs) -> Comment:
         """Queue the comment with its files."""
         user, files = self.context["request"].user, validated_data.get("files", [])
-        return add_comment(self.context["ticket"], validated_data["body"], files, user=user)
+        values = {"body": validated_data["body"], **kept_of_request(self.context)}
+        return add_comment(self.context["ticket"], values, files, user=user)
 
     def get_author_name(self, comment: Comment) -> str:
         """Return the author's name; the address of somebody at the vendor is nobody's business."""
@@ -127,7 +135,8 @@ class AttachmentSerializer(QuickSerializer[Attachment]):
 
     def create(self, validated_data: Attrs) -> Attachment:
         """Queue the file, or add it to a draft."""
-        return add_file(self.context["ticket"], validated_data["file"], user=self.context["request"].user)
+        user, values = self.context["request"].user, kept_of_request(self.context)
+        return add_file(self.context["ticket"], validated_data["file"], values, user=user)
 
 
 class AgentAttachmentSerializer(AttachmentSerializer):

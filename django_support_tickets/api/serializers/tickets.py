@@ -145,7 +145,7 @@ class TicketSerializer(QuickSerializer[Ticket]):
         user = self.context["request"].user
         validated_data.setdefault("requester", user)
         if intention := self.context.get("intention"):
-            validated_data |= {"key": intention.key, "request_digest": intention.digest}
+            validated_data |= intention.columns
         return raise_ticket({**validated_data, "delivery": delivery}, files, user=user)
 
     def update(self, instance: Ticket, validated_data: Attrs) -> Ticket:

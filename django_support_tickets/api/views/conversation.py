@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 from django.http.response import HttpResponseBase
@@ -13,6 +14,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.serializers import BaseSerializer
 
+from django_support_tickets.api.idempotency import Intention, intention_of
 from django_support_tickets.api.pagination import EventsInOrder, OldestFirst
 from django_support_tickets.api.parsers import StrictJSONParser, UploadParser
 from django_support_tickets.api.scope import is_agent
@@ -25,7 +27,7 @@ from django_support_tickets.api.serializers import (
     EventSerializer,
 )
 from django_support_tickets.api.serializers.conversation import PUBLIC_KINDS
-from django_support_tickets.api.views.guarded import TicketPartViewSet, find
+from django_support_tickets.api.views.guarded import TicketPartViewSet, find, make_once
 from django_support_tickets.attachments.serving import NotServed, attachment_response
 from django_support_tickets.models import Attachment, Comment, TicketEvent
 
@@ -45,16 +47,22 @@ class WritablePart(ListModelMixin, TicketPartViewSet):
     parser_classes: Sequence[type[BaseParser]] = (StrictJSONParser, UploadParser)
 
     def create(self, request: Request, *args: Any, **kwargs: Any) -> Response:
-        """Queue it for the vendor."""
-        context = {**self.get_serializer_context(), "ticket": self.ticket}
-        serializer = self.get_serializer_class()(data=request.data, context=context)
-        serializer.is_valid(raise_exception=True)
-        self.perform_create(serializer)
-        return Response(serializer.data, status=status.HTTP_201_CREATED)
+        """Queue it for the vendor; the same Idempotency-Key and request give what they gave before."""
+        rows = self.get_queryset()
+        intention = intention_of(request, str(self.ticket.key), rows.model._meta.label)
+        added = make_once(rows, partial(self._add, request, intention), intention=intention)
+        return Response(self.get_serializer(added).data, status=status.HTTP_201_CREATED)
 
     def perform_create(self, serializer: BaseSerializer[Any]) -> None:
         """Store it."""
         serializer.save()
+
+    def _add(self, request: Request, intention: Intention | None) -> Any:
+        context = {**self.get_serializer_context(), "ticket": self.ticket, "intention": intention}
+        serializer = self.get_serializer_class()(data=request.data, context=context)
+        serializer.is_valid(raise_exception=True)
+        self.perform_create(serializer)
+        return serializer.instance
 
 
 class CommentViewSet(WritablePart):

@@ -1,8 +1,8 @@
 from __future__ import annotations
 
+from functools import partial
 from typing import Any, cast
 
-from django.db import IntegrityError
 from django.db.models import Count, IntegerField, Model, OuterRef, QuerySet, Subquery
 from django.db.models.functions import Coalesce
 from rest_framework import status
@@ -24,7 +24,7 @@ from django_support_tickets.api.serializers import (
     SettlementSerializer,
     TicketSerializer,
 )
-from django_support_tickets.api.views.guarded import GuardedViewSet, find
+from django_support_tickets.api.views.guarded import GuardedViewSet, find, make_once
 from django_support_tickets.models import Attachment, Comment, Ticket
 
 UNSHOWN = ("digest", "request_digest")
@@ -85,10 +85,8 @@ class TicketViewSet(ListModelMixin, RetrieveModelMixin, GuardedViewSet):
     def create(self, request: Request, *args: Any, **kwargs: Any) -> Response:
         """Raise a ticket, or store it as a draft; the same Idempotency-Key and request give the same ticket."""
         intention = intention_of(request)
-        earlier = None if intention is None else intention.earlier_ticket()
-        if earlier is not None:
-            earlier = find(tickets_for(request.user), str(earlier.key))
-        ticket = earlier or self._raise(request, intention)
+        make = partial(self._raise, request, intention)
+        ticket = make_once(tickets_for(request.user), make, intention=intention)
         response = self.answer(ticket, status.HTTP_201_CREATED)
         response["Location"] = request.build_absolute_uri(f"{request.path}{ticket.key}/")
         return response
@@ -162,13 +160,7 @@ class TicketViewSet(ListModelMixin, RetrieveModelMixin, GuardedViewSet):
         context = {**self.get_serializer_context(), "intention": intention}
         serializer = self.get_serializer(data=request.data, context=context)
         serializer.is_valid(raise_exception=True)
-        try:
-            self.perform_create(serializer)
-        except IntegrityError:
-            twin = None if intention is None else intention.earlier_ticket()  # the same request, at the same time
-            if twin is None:
-                raise
-            return twin
+        self.perform_create(serializer)
         return cast("Ticket", serializer.instance)
 
 

@@ -6,6 +6,8 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 from django.db import DEFAULT_DB_ALIAS
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_noop, ngettext
 
 from django_support_tickets.management.erasure import Erasure, VendorCopy, erase, find_user
 
@@ -13,17 +15,18 @@ from django_support_tickets.management.erasure import Erasure, VendorCopy, erase
 class Command(BaseCommand):
     """Erase what is kept of a user's tickets."""
 
-    help = (
+    help = gettext_noop(
         "Erase what is kept of a user's tickets: those that no vendor has are removed, the others keep only how the "
         "vendor names them; comments, files and webhooks go, and what is queued is cancelled. Lists what the vendors "
         "still have. Run it before the user is deleted; running it again completes it. Exit code 1: something is left."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("user", metavar="USER", help="User name (as for logging in) or primary key.")
-        parser.add_argument("--dry-run", action="store_true", help="Count and list only.")
-        parser.add_argument("--json", action="store_true", help="Print one JSON object.")
-        parser.add_argument("--database", default=DEFAULT_DB_ALIAS, help="Database to use (default).")
+        parser.description = _(self.help)
+        parser.add_argument("user", metavar="USER", help=_("User name (as for logging in) or primary key."))
+        parser.add_argument("--dry-run", action="store_true", help=_("Count and list only."))
+        parser.add_argument("--json", action="store_true", help=_("Print one JSON object."))
+        parser.add_argument("--database", default=DEFAULT_DB_ALIAS, help=_("Database to use (default)."))
 
     def handle(self, *args: Any, **options: Any) -> None:
         try:
@@ -34,25 +37,44 @@ class Command(BaseCommand):
         if options["json"]:
             self.stdout.write(json.dumps({"dry_run": options["dry_run"], **result.as_dict()}))
         else:
-            self._show(result, would="Would have " if options["dry_run"] else "")
+            self._show(result, dry_run=options["dry_run"])
         if not result.is_complete:
-            raise CommandError("Something is left; run this again.")
+            raise CommandError(_("Something is left; run this again."))
 
-    def _show(self, result: Erasure, *, would: str) -> None:
-        done = f"removed {result.removed} tickets that no vendor has, redacted {result.redacted}, {result.files} files."
-        self.stdout.write(would + (done if would else done.capitalize()))
+    def _show(self, result: Erasure, *, dry_run: bool) -> None:
+        removed = ngettext(
+            "%(count)d ticket that no vendor has", "%(count)d tickets that no vendor has", result.removed
+        )
+        redacted = ngettext("%(count)d ticket", "%(count)d tickets", result.redacted)
+        files = ngettext("%(count)d file", "%(count)d files", result.files)
+        text = _("Removed: %(removed)s and %(files)s; redacted: %(redacted)s.")
+        if dry_run:
+            text = _("To be removed: %(removed)s and %(files)s; to be redacted: %(redacted)s.")
+        counts = {"removed": (removed, result.removed), "redacted": (redacted, result.redacted)}
+        counts["files"] = (files, result.files)
+        self.stdout.write(text % {name: part % {"count": count} for name, (part, count) in counts.items()})
+        self._show_what_is_left(result)
+
+    def _show_what_is_left(self, result: Erasure) -> None:
         for key in result.in_flight:
-            self.stdout.write(f"Not erased: something of ticket {key} is being sent, or its answer is looked for.")
+            text = _("Not erased: something of ticket %(key)s is being sent, or its answer is looked for.")
+            self.stdout.write(text % {"key": key})
         for key in result.files_left:
-            self.stdout.write(f"Not erased: the storage has not deleted the files of ticket {key}.")
+            text = _("Not erased: the storage has not deleted the files of ticket %(key)s.")
+            self.stdout.write(text % {"key": key})
         if result.vendor_copies:
-            self.stdout.write("Not erased at the vendors, who must be asked for it:")
+            self.stdout.write(_("Not erased at the vendors, who must be asked for it:"))
         for copy in result.vendor_copies:
             self.stdout.write(f"  {_described(copy)}")
-        if result.others_by_email:
-            self.stdout.write(f"{result.others_by_email} other tickets have the user's e-mail address as contact.")
+        if count := result.others_by_email:
+            text = ngettext(
+                "%(count)d other ticket has the user's e-mail address as contact.",
+                "%(count)d other tickets have the user's e-mail address as contact.",
+                count,
+            )
+            self.stdout.write(text % {"count": count})
 
 
 def _described(copy: VendorCopy) -> str:
-    named = "  ".join(part for part in (copy.account, copy.reference, copy.remote_id) if part)
-    return named if copy.is_certain else f"{named}  perhaps: its answer was lost"
+    perhaps = "" if copy.is_certain else _("perhaps: its answer was lost")
+    return "  ".join(part for part in (copy.account, copy.reference, copy.remote_id, perhaps) if part)

@@ -9,6 +9,8 @@ from django.core.exceptions import ValidationError
 from django.core.management.base import BaseCommand, CommandError
 from django.db import DEFAULT_DB_ALIAS
 from django.db.models import Q
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_noop
 
 from django_support_tickets.management.erasure import find_user
 from django_support_tickets.models import Attachment, Comment, Delivery, Submission, Ticket, TicketEvent
@@ -18,33 +20,38 @@ from django_support_tickets.outbox.decisions import known_remote_id, settle
 class Command(BaseCommand):
     """Settle what is uncertain: a person has looked at the vendor and knows."""
 
-    help = "Settle an uncertain ticket, comment, file or closing. Without a key: list all that is uncertain."
+    help = gettext_noop(
+        "Settle an uncertain ticket, comment, file or closing. Without a key: list all that is uncertain."
+    )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("key", nargs="?", type=uuid.UUID, help="Key of the ticket, comment or file.")
+        parser.description = _(self.help)
+        parser.add_argument("key", nargs="?", type=uuid.UUID, help=_("Key of the ticket, comment or file."))
         answer = parser.add_mutually_exclusive_group()
-        answer.add_argument("--exists", metavar="REMOTE_ID", help="The vendor has it, under this id.")
-        answer.add_argument("--send-again", action="store_true", help="The vendor has not got it: send it again.")
-        parser.add_argument("--by", metavar="USER", help="Name or key of the user who has decided, for the timeline.")
-        parser.add_argument("--database", default=DEFAULT_DB_ALIAS, help="Database alias (default: default).")
+        answer.add_argument("--exists", metavar="REMOTE_ID", help=_("The vendor has it, under this id."))
+        answer.add_argument("--send-again", action="store_true", help=_("The vendor has not got it: send it again."))
+        by = _("Name or key of the user who has decided, for the timeline.")
+        parser.add_argument("--by", metavar="USER", help=by)
+        parser.add_argument("--database", default=DEFAULT_DB_ALIAS, help=_("Database to use (default)."))
 
     def handle(self, *args: Any, **options: Any) -> None:
         key, using = options["key"], options["database"]
         exists, send_again = options["exists"], options["send_again"]
         if key is None:
             if exists is not None or send_again:
-                raise CommandError("Name the key of what is to be settled.")
+                raise CommandError(_("Name the key of what is to be settled."))
             self.list_uncertain(using)
             return
         if exists is None and not send_again:
-            raise CommandError("Say --exists REMOTE_ID or --send-again.")
+            raise CommandError(_("Say --exists REMOTE_ID or --send-again."))
         item = self.find(key, using)
         actor = self.find_actor(options["by"], using)
         try:
             settle(item, exists=exists, send_again=send_again, actor=actor, source=TicketEvent.Source.COMMAND)
         except ValidationError as error:
             raise CommandError(" ".join(error.messages)) from None
-        self.stdout.write(f"{key}: {'will be sent again' if send_again else f'exists as {exists}'}")
+        text = _("%(key)s: will be sent again") if send_again else _("%(key)s: exists as %(remote_id)s")
+        self.stdout.write(text % {"key": key, "remote_id": exists})
 
     def find(self, key: uuid.UUID, using: str) -> Submission:
         """Return the ticket, comment or file of this key."""
@@ -52,7 +59,7 @@ class Command(BaseCommand):
             item: Submission | None = model._base_manager.using(using).filter(key=key).first()
             if item is not None:
                 return item
-        raise CommandError(f"No ticket, comment or file has the key {key}.")
+        raise CommandError(_("No ticket, comment or file has the key %(key)s.") % {"key": key})
 
     def find_actor(self, name: str | None, using: str) -> AbstractBaseUser | None:
         """Return the user of this name, None if none was given."""
@@ -67,14 +74,15 @@ class Command(BaseCommand):
             Q(delivery=Delivery.UNCERTAIN) | Q(delivery=Delivery.DELIVERED, close_delivery=Delivery.UNCERTAIN)
         )
         for ticket in tickets.order_by("created_at"):
-            what = "ticket" if ticket.delivery == Delivery.UNCERTAIN else f"closing of {ticket.remote_id}"
-            self.print_line(ticket, ticket.provider, what)
-        for model, what in ((Comment, "comment"), (Attachment, "file")):
+            what = _("ticket") if ticket.delivery == Delivery.UNCERTAIN else _("closing of %(remote_id)s")
+            self.print_line(ticket, ticket, what)
+        for model, what in ((Comment, _("comment of %(remote_id)s")), (Attachment, _("file of %(remote_id)s"))):
             rows = model._base_manager.using(using).filter(delivery=Delivery.UNCERTAIN).select_related("ticket")
             for item in rows.order_by("created_at"):
-                self.print_line(item, item.ticket.provider, f"{what} of {item.ticket.remote_id}")
+                self.print_line(item, item.ticket, what)
 
-    def print_line(self, item: Submission, alias: str, what: str) -> None:
-        remote_id = known_remote_id(item)
-        hint = f" (a late answer named {remote_id})" if remote_id else ""
-        self.stdout.write(f"{item.key} {alias} {what}{hint}")
+    def print_line(self, item: Submission, ticket: Ticket, what: str) -> None:
+        words = [str(item.key), ticket.provider, what % {"remote_id": ticket.remote_id}]
+        if remote_id := known_remote_id(item):
+            words.append(_("(a late answer named %(remote_id)s)") % {"remote_id": remote_id})
+        self.stdout.write(" ".join(words))

@@ -9,13 +9,17 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 from django.db import DEFAULT_DB_ALIAS
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_noop
 
 from django_support_tickets.exceptions import InvalidProvider
 from django_support_tickets.management.progress import Progress
 from django_support_tickets.management.stopping import Stopping
+from django_support_tickets.management.telling import told, told_difference
 from django_support_tickets.management.watching import watch
 from django_support_tickets.management.working import Order, Result, work
 from django_support_tickets.merge import Difference
+from django_support_tickets.phrases import translate
 from django_support_tickets.providers import providers
 
 #: Exit codes: something needs a person, and another pull of the account was at work (as sysexits.h EX_TEMPFAIL).
@@ -26,26 +30,27 @@ ALREADY_RUNNING = 75
 class Command(BaseCommand):
     """Send what is queued and fetch what is due, account by account."""
 
-    help = (
+    help = gettext_noop(
         "Send queued tickets, comments and files to the vendors and fetch what is due from them. Exit code 0: all is "
         "well; 1: something needs a person; 75: another pull of an account was already running."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("aliases", nargs="*", metavar="alias", help="Accounts to work for; all by default.")
+        parser.description = _(self.help)
+        parser.add_argument("aliases", nargs="*", metavar="alias", help=_("Accounts to work for; all by default."))
         side = parser.add_mutually_exclusive_group()
-        side.add_argument("--push-only", action="store_true", help="Send only.")
-        side.add_argument("--pull-only", action="store_true", help="Fetch only.")
+        side.add_argument("--push-only", action="store_true", help=_("Send only."))
+        side.add_argument("--pull-only", action="store_true", help=_("Fetch only."))
         parser.add_argument(
-            "--full", action="store_true", help="Fetch all tickets that are not settled, and all lists."
+            "--full", action="store_true", help=_("Fetch all tickets that are not settled, and all lists.")
         )
         parser.add_argument(
-            "--dry-run", action="store_true", help="Ask the vendors, show the differences, write nothing."
+            "--dry-run", action="store_true", help=_("Ask the vendors, show the differences, write nothing.")
         )
-        parser.add_argument("--watch", action="store_true", help="Go on until SIGTERM or Ctrl-C.")
-        parser.add_argument("--workers", type=_positive, default=8, help="Calls at the same time per account (8).")
-        parser.add_argument("--json", action="store_true", help="Print one JSON object per account.")
-        parser.add_argument("--database", default=DEFAULT_DB_ALIAS, help="Database to use (default).")
+        parser.add_argument("--watch", action="store_true", help=_("Go on until SIGTERM or Ctrl-C."))
+        parser.add_argument("--workers", type=_positive, default=8, help=_("Calls at the same time per account (8)."))
+        parser.add_argument("--json", action="store_true", help=_("Print one JSON object per account."))
+        parser.add_argument("--database", default=DEFAULT_DB_ALIAS, help=_("Database to use (default)."))
 
     def handle(self, *args: Any, **options: Any) -> None:
         aliases = self._aliases(options["aliases"])
@@ -58,7 +63,7 @@ class Command(BaseCommand):
             dry_run=options["dry_run"],
         )
         if options["watch"] and (order.full or order.dry_run):
-            raise CommandError("--watch goes on for ever; --full and --dry-run are for one round.")
+            raise CommandError(_("--watch goes on for ever; --full and --dry-run are for one round."))
         self.as_json, self.verbosity = options["json"], options["verbosity"]
         with Stopping() as stopping:
             try:
@@ -68,19 +73,20 @@ class Command(BaseCommand):
                 results = [self._work(alias, order, stopping) for alias in aliases if not stopping()]
             except KeyboardInterrupt:
                 stopping.calm()
-                raise CommandError("Interrupted; what was not done stays due.", returncode=130) from None
+                raise CommandError(_("Interrupted; what was not done stays due."), returncode=130) from None
         self._end(results, stopping)
 
     def _aliases(self, asked: list[str]) -> list[str]:
         known = list(providers)
         for alias in asked:
             if alias not in known:
-                raise CommandError(f"There is no account {alias!r}; SUPPORT_TICKETS_PROVIDERS has: {', '.join(known)}.")
+                message = _("There is no account %(alias)r; SUPPORT_TICKETS_PROVIDERS has: %(known)s.")
+                raise CommandError(message % {"alias": alias, "known": ", ".join(known)})
         try:
             for alias in asked or known:
                 providers[alias]
         except InvalidProvider as error:
-            raise CommandError(str(error)) from None
+            raise CommandError(translate(str(error))) from None
         return asked or known
 
     def _work(self, alias: str, order: Order, stopping: Stopping) -> Result:
@@ -90,7 +96,7 @@ class Command(BaseCommand):
             if progress is not None:
                 progress.clear()
             if not self.as_json:
-                self._print([_described(difference)])
+                self._print([told_difference(difference)])
 
         result = work(alias, order, stop=stopping, progress=progress, report=report)
         if progress is not None:
@@ -102,7 +108,7 @@ class Command(BaseCommand):
         if self.as_json:
             self._print([json.dumps(result.as_dict())])
         elif self.verbosity:
-            self._print(_lines(result))
+            self._print(told(result))
 
     def _print(self, lines: Iterable[str]) -> None:
         try:
@@ -117,79 +123,16 @@ class Command(BaseCommand):
 
     def _end(self, results: list[Result], stopping: Stopping) -> None:
         if needing := [result.alias for result in results if result.needs]:
-            raise CommandError(f"Needs a person: {', '.join(needing)}.", returncode=NEEDS_A_PERSON)
+            message = _("Needs a person: %(accounts)s.") % {"accounts": ", ".join(needing)}
+            raise CommandError(message, returncode=NEEDS_A_PERSON)
         if running := [result.alias for result in results if result.is_running]:
-            raise CommandError(f"A pull is already running: {', '.join(running)}.", returncode=ALREADY_RUNNING)
+            message = _("A pull is already running: %(accounts)s.") % {"accounts": ", ".join(running)}
+            raise CommandError(message, returncode=ALREADY_RUNNING)
         if stopping.signum is not None:
-            raise CommandError("Stopped; what was not done stays due.", returncode=128 + stopping.signum)
+            raise CommandError(_("Stopped; what was not done stays due."), returncode=128 + stopping.signum)
 
 
 def _positive(value: str) -> int:
     if not value.isdecimal() or int(value) < 1:
-        raise ArgumentTypeError(f"{value!r} is not a number of at least 1")
+        raise ArgumentTypeError(_("%(value)r is not a number of at least 1") % {"value": value})
     return int(value)
-
-
-def _lines(result: Result) -> list[str]:
-    """Return a result for people: one line, then indented ones for what failed and what needs a person."""
-    pushed, pulled = result.pushed, result.pulled
-    failures = [*(pushed.failures if pushed else ()), *(pulled.failures if pulled else ())]
-    if pulled is not None and pulled.failed > len(pulled.failures):
-        failures.append(f"and {pulled.failed - len(pulled.failures)} more")
-    return [
-        f"{result.alias}: {'; '.join(_phrases(result)) or 'nothing to do'}",
-        *(f"  failed: {failure}" for failure in failures),
-        *(f"  needs a person: {need}" for need in result.needs),
-    ]
-
-
-def _phrases(result: Result) -> list[str]:
-    phrases = []
-    if result.queued:
-        phrases.append(f"would send {result.queued}")
-    if pushed := result.pushed:
-        parts = (("sent", pushed.delivered), ("refused", pushed.refused), ("uncertain", pushed.uncertain))
-        phrases += [_counted((*parts, ("to be retried", pushed.waiting)))]
-        phrases += [f"sending is paused: {pushed.paused}"] if pushed.paused else []
-    if pulled := result.pulled:
-        phrases += [_counted(_parts(pulled))]
-        phrases += [f"ended early: {pulled.halted}"] if pulled.halted else []
-    if result.is_running:
-        phrases.append("another pull is already running")
-    return [phrase for phrase in phrases if phrase]
-
-
-def _parts(pulled: Any) -> tuple[tuple[str, int], ...]:
-    return (
-        ("fetched", pulled.fetched),
-        ("changed", pulled.changed),
-        ("new comments", pulled.comments),
-        ("new files", pulled.attachments),
-        ("files copied", pulled.mirrored),
-        ("listed", pulled.listed),
-        ("unknown", pulled.unknown),
-        ("imported", pulled.imported),
-        ("missing", pulled.missing),
-        ("found again", pulled.found_again),
-        ("failed", pulled.failed),
-    )
-
-
-def _counted(parts: Iterable[tuple[str, int]]) -> str:
-    return ", ".join(f"{count} {name}" for name, count in parts if count)
-
-
-def _described(difference: Difference) -> str:
-    changes = [
-        f"{name} changed" if new == "changed" else f"{name}: {_shown(old)} -> {_shown(new)}"
-        for name, (old, new) in difference.changes.items()
-    ]
-    if difference.comments:
-        changes.append(f"+{difference.comments} comments")
-    if difference.attachments:
-        changes.append(f"+{difference.attachments} files")
-    return f"{difference.ticket}: {', '.join(changes)}"
-
-
-def _shown(value: Any) -> str:
-    return "(empty)" if value in (None, "", []) else str(value)

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from django_support_tickets.exceptions import AccessDenied, Ambiguous, Busy, NotSent, ProviderError, Refused
+from django_support_tickets.exceptions import AccessDenied, Ambiguous, Busy, NotSent, ProviderError
 from django_support_tickets.providers.base import Provider
 from django_support_tickets.records import Found, TicketRecord
 from django_support_tickets.testing.contract.subject import ContractSubject, LedgerEntry
@@ -53,11 +53,6 @@ Judge = Callable[[Run], bool]
 
 def is_ambiguous(run: Run) -> bool:
     return type(run.error) is Ambiguous
-
-
-def is_ended(run: Run) -> bool:
-    """Ambiguous; or a file refused for good: as larger than announced, or by the host that a redirect leads to."""
-    return is_ambiguous(run) or (run.operation == "download" and type(run.error) is Refused)
 
 
 def is_unclear(run: Run) -> bool:
@@ -111,10 +106,6 @@ def _ambiguous(name: str, fault: Fault, **details: Any) -> Case:
     return Case(name=name, fault=fault, details=details)
 
 
-def _ended(name: str, fault: Fault, **details: Any) -> Case:
-    return Case(name=name, fault=fault, judge=is_ended, expected="Ambiguous, or a refused file", details=details)
-
-
 def _busy(name: str, seconds: float | None, **details: Any) -> Case:
     return Case(
         name=name, fault=Fault.RATE_LIMITED, judge=is_busy(seconds), expected=f"Busy({seconds})", details=details
@@ -153,12 +144,12 @@ CONNECTION_CASES = [
     _ambiguous("reset in answer", Fault.RESET_IN_ANSWER),
     _ambiguous("cut body", Fault.CUT_BODY),
     _ambiguous("cut chunked", Fault.CUT_CHUNKED),
-    _ended("endless chunked", Fault.ENDLESS_CHUNKED, size=200_000, interval=0.0),
-    _ended("big body", Fault.BIG_BODY),
-    _ended("gzip bomb", Fault.GZIP_BOMB, size=20_000_000),
+    _ambiguous("endless chunked", Fault.ENDLESS_CHUNKED, size=200_000, interval=0.0),
+    _ambiguous("big body", Fault.BIG_BODY),
+    _ambiguous("gzip bomb", Fault.GZIP_BOMB, size=20_000_000),
     _ambiguous("big header", Fault.BIG_HEADER),
     _ambiguous("many headers", Fault.MANY_HEADERS),
-    *(_ended(f"redirect {status}", Fault.REDIRECT, status=status) for status in (302, 303, 307)),
+    *(_ambiguous(f"redirect {status}", Fault.REDIRECT, status=status) for status in (302, 303, 307)),
     *(_ambiguous(f"{status}", Fault.SERVER_ERROR, status=status) for status in (500, 503)),
     *(_ambiguous(f"{status} after commit", Fault.SERVER_ERROR_AFTER_COMMIT, status=status) for status in (502, 504)),
     _busy("429", None),

@@ -116,6 +116,8 @@ def logged() -> Iterator[list[str]]:
     lines: list[str] = []
 
     class Keeper(logging.Handler):
+        """Keep each line as it is written."""
+
         def emit(self, record: logging.LogRecord) -> None:
             lines.append(record.getMessage())
 

@@ -84,6 +84,16 @@ class WebhookContract:
         for several in (["another-secret", *secrets], [*secrets, "another-secret"], lambda: secrets):
             assert subject.build(webhook_secrets=several).parse_webhook(*webhook)
 
+    def test_what_it_signs_itself_is_genuine_and_about_no_ticket(self, subject: ContractSubject) -> None:
+        self._genuine(subject)
+        provider, secrets = subject.provider, subject.provider.webhook_secrets()
+        if type(provider).sign_webhook is Provider.sign_webhook:
+            pytest.skip("This provider does not sign webhooks.")
+        events = [provider.parse_webhook(*provider.sign_webhook(secrets[0])) for _ in range(2)]
+        assert [event.remote_id for event in events] == ["", ""]
+        assert events[0].identity != events[1].identity
+        self._refused(provider, provider.sign_webhook("another-secret"), what="another secret")
+
     @staticmethod
     def _genuine(subject: ContractSubject) -> tuple[str, Webhook]:
         if not subject.provider.capabilities.has_webhooks:

@@ -1,48 +1,30 @@
 from __future__ import annotations
 
-import re
-import uuid
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from datetime import UTC, datetime
 from typing import Any, TypeVar, Unpack
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import urlsplit
 
-from django.core.checks import CheckMessage
-from django.core.checks import Warning as CheckWarning
-from django.utils.dateparse import parse_datetime
+from django.core import checks
+from django.utils.translation import gettext as _
 
-from django_support_tickets.exceptions import (
-    AccessDenied,
-    Ambiguous,
-    Busy,
-    NotSent,
-    ProviderError,
-    Refused,
-    RemoteNotFound,
-)
+from django_support_tickets.exceptions import AccessDenied, Ambiguous, Busy, ProviderError, Refused, RemoteNotFound
 from django_support_tickets.providers.base import CommonOptions, Provider, resolved
-from django_support_tickets.records import ABSENT, Download, FileDraft, NotLoaded
+from django_support_tickets.providers.http.outcomes import before_sending, redirected
+from django_support_tickets.records import Download
 from django_support_tickets.transport import (
-    ID_PATTERN,
     Answer,
     Body,
     HeaderAuth,
-    Part,
     Request,
     Response,
     Transport,
-    clean_text,
     is_loopback,
     redact,
     total_deadline,
 )
 from django_support_tickets.transport.foreign import ForeignFiles
 
-T = TypeVar("T")
-
-#: As nearly all are written; the class takes ten times as long for the same.
-USUAL_UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 READS = frozenset({"GET", "HEAD"})
 Authorization = TypeVar("Authorization", HeaderAuth, HeaderAuth | None)
 
@@ -104,9 +86,9 @@ class HttpProvider(Provider):
     def stream(
         self, operation: str, path: str, *, limit: int, follow: ForeignFiles | None = None
     ) -> Iterator[Download]:
-        """Yield a file of this account while it arrives; raise as `call()` does, Refused above `limit` bytes.
+        """Yield a file of this account while it arrives; raise as `call()` does, Ambiguous above `limit` bytes.
 
-        A redirect is followed, without the token, only to where `follow` allows.
+        A redirect is followed, without the token, only to where `follow` allows; that it leads to no file is Ambiguous.
         """
         request = self._request(operation, "GET", path, deadline=self.upload_deadline)
         with ExitStack() as stack:
@@ -115,9 +97,7 @@ class HttpProvider(Provider):
             if follow is None or not response.is_redirect:
                 yield self.transport.download(request, response, limit=limit)
             else:
-                yield stack.enter_context(
-                    follow.fetch(urljoin(response.url, response.headers["Location"]), limit=limit)
-                )
+                yield redirected(response, follow, stack, limit=limit)
 
     def authorization(self) -> HeaderAuth:
         """Return what sets the Authorization header; a token that must be fetched is fetched here."""
@@ -167,16 +147,16 @@ class HttpProvider(Provider):
         """Return the error for a 2xx answer that is not what the vendor documents."""
         return Ambiguous(f"the answer is not understood: {what}", **answer.facts)
 
-    def check(self) -> list[CheckMessage]:
-        messages: list[CheckMessage] = []
+    def check(self) -> list[checks.CheckMessage]:
+        messages: list[checks.CheckMessage] = []
         if not callable(self._base_url) and self._base_url.startswith("http:") and not is_loopback(self._base_url):
-            hint = "Use the vendor's https address: credentials and tickets travel in clear text otherwise."
-            message = f"Provider {self.alias!r}: base_url is not https."
-            messages.append(CheckWarning(message, hint=hint, id="support_tickets.W101"))
+            hint = _("Use the vendor's https address: credentials and tickets travel in clear text otherwise.")
+            message = _("Provider %(alias)r: base_url is not https.") % {"alias": self.alias}
+            messages.append(checks.Warning(message, hint=hint, id="support_tickets.W101"))
         if self.verify is False:
-            hint = "Name a file of certificates to trust instead."
-            message = f"Provider {self.alias!r}: verify is off."
-            messages.append(CheckWarning(message, hint=hint, id="support_tickets.W102"))
+            hint = _("Name a file of certificates to trust instead.")
+            message = _("Provider %(alias)r: verify is off.") % {"alias": self.alias}
+            messages.append(checks.Warning(message, hint=hint, id="support_tickets.W102"))
         return messages
 
     def _request(
@@ -253,150 +233,3 @@ class HttpProvider(Provider):
             raise self.invalid("base_url must be an http(s) address")
         if parts.username or parts.password or parts.query or parts.fragment:
             raise self.invalid("base_url must not contain a user, a query or a fragment")
-
-
-def before_sending(error: ProviderError) -> ProviderError:
-    """Return how a failed step before the request itself (a token, a file that nothing uses yet) counts for it.
-
-    The request has not left, so nothing about it is ambiguous.
-    """
-    if not isinstance(error, Ambiguous):
-        return error
-    return NotSent(
-        f"a step before it failed: {error.cause}",
-        alias=error.alias,
-        operation=error.operation,
-        key=error.key,
-        status=error.status,
-        code=error.code,
-        reason=error.reason,
-        request_id=error.request_id,
-    )
-
-
-# --- Reading leniently: functions that normalisers share; none of them raises ---------------------------------------
-
-
-def id_of(value: Any) -> str:
-    """Return a remote id that is safe in a path, or ""; booleans, lists and over-long values are no ids."""
-    return value if isinstance(value, str) and ID_PATTERN.fullmatch(value) else ""
-
-
-def uuid_of(value: Any) -> str:
-    """Return a remote id in the form of a UUID, as the vendor writes it, or ""."""
-    return value if isinstance(value, str) and own_key(value) else ""
-
-
-def text_of(value: Any) -> str:
-    """Return a text; null is "", numbers are written out, anything else is ""."""
-    if isinstance(value, str):
-        return clean_text(value)
-    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    return str(value) if is_number and abs(value) < 1e18 else ""
-
-
-def list_of(value: Any) -> list[Any]:
-    """Return a list; anything else is an empty one."""
-    return value if isinstance(value, list) else []
-
-
-def oldest_first(items: Sequence[T], moment: Callable[[T], datetime | None]) -> list[T]:
-    """Return items by their time, those without one last.
-
-    Items of the same second keep the vendor's order, which is turned round where it shows the newest first.
-    """
-    times = [time for item in items if (time := moment(item)) is not None]
-    is_turned = bool(times) and times[0] > times[-1]
-    end_of_time = datetime.max.replace(tzinfo=UTC)
-    return sorted(reversed(items) if is_turned else items, key=lambda item: moment(item) or end_of_time)
-
-
-def dict_of(value: Any) -> dict[str, Any]:
-    """Return an object; anything else is an empty one."""
-    return value if isinstance(value, dict) else {}
-
-
-def int_of(value: Any) -> int | None:
-    """Return a whole number that a database column can hold, else None."""
-    is_number = isinstance(value, int) and not isinstance(value, bool)
-    return value if is_number and 0 <= value < 2**63 else None
-
-
-def time_of(value: Any) -> datetime | None:
-    """Return an aware UTC datetime from RFC 3339 text or epoch seconds or milliseconds; None if it cannot be one.
-
-    A time without an offset counts as UTC. Go's zero time (year 1) and years outside 1970 to 9998 are None.
-    """
-    try:
-        moment = _moment(value)
-        if moment is None:
-            return None
-        moment = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
-    except (ValueError, OverflowError, OSError, TypeError):
-        return None
-    return moment if 1970 <= moment.year < 9999 else None
-
-
-def _moment(value: Any) -> datetime | None:
-    if isinstance(value, str):
-        return parse_datetime(value.strip())
-    if isinstance(value, (int, float)) and not isinstance(value, bool):
-        return datetime.fromtimestamp(value / 1000 if value > 1e11 else value, tz=UTC)
-    return None
-
-
-def loaded(data: Mapping[str, Any], name: str, read: Callable[[Any], Any]) -> Any | NotLoaded:
-    """Return `read(data[name])`, or ABSENT if the vendor did not send the field."""
-    return read(data[name]) if name in data else ABSENT
-
-
-def raw_of(data: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the vendor's object as received, without the lists in it: they have records of their own."""
-    return {name: value for name, value in data.items() if not isinstance(value, list)}
-
-
-def words_of(detail: Any, *, depth: int = 4) -> str:
-    """Return the words of an error detail: a text, {"message": …}, {"loc": […], "msg": …}, a list or map of these."""
-    if not isinstance(detail, (dict, list)):
-        return text_of(detail)
-    if depth == 0:
-        return ""
-    if isinstance(detail, list):
-        return "; ".join(filter(None, (words_of(item, depth=depth - 1) for item in detail)))
-    if message := text_of(detail.get("message")) or text_of(detail.get("msg")):
-        where = ".".join(map(text_of, list_of(detail.get("loc"))))
-        return f"{where}: {message}" if where else message
-    words = {name: words_of(value, depth=depth - 1) for name, value in detail.items()}
-    return "; ".join(f"{name}: {text}" for name, text in words.items() if text)
-
-
-def file_part(file: FileDraft, *, name: str, content_type: str) -> Part:
-    """Return a file as the part `name` of a multipart body."""
-    return Part(
-        name=name,
-        filename=clean_text(file.name),
-        content_type=content_type,
-        size=file.size,
-        sha256=file.sha256,
-        open=file.open,
-    )
-
-
-def own_key(value: Any) -> str:
-    """Return `value` if it has the form of our ticket keys (a UUID), else ""."""
-    if isinstance(value, str) and USUAL_UUID.fullmatch(value):
-        return value
-    try:
-        return str(uuid.UUID(value)) if isinstance(value, str) and re.fullmatch(r"[0-9a-fA-F-]{36}", value) else ""
-    except ValueError:
-        return ""
-
-
-def short_reference(key: str) -> str:
-    """Return the mark by which a ticket is found again where a vendor keeps only text: "[ref 0123456789ab]"."""
-    return f"[ref {key.replace('-', '')[:12]}]"
-
-
-def without_reference(text: str) -> str:
-    """Return `text` without the mark that `short_reference` made."""
-    return re.sub(r" ?\[ref [0-9a-f]{12}\]", "", text)

@@ -1,13 +1,13 @@
-"""Statements that are compiled once per database: building one costs several times as much as running it.
+"""Statements that are compiled once per connection: building one costs several times as much as running it.
 
 A send takes five of them, so that without this a worker would spend more time on SQL than on its vendor.
 """
 
 from __future__ import annotations
 
-import copy
 from dataclasses import dataclass
 from typing import Any, cast
+from weakref import WeakKeyDictionary
 
 from django.db import connections, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
@@ -37,15 +37,9 @@ def slot(model: type[Model], field: str, name: str = "") -> Slot:
 
 @dataclass(frozen=True, slots=True)
 class _Compiled:
-    compiler: SQLCompiler  # of no connection, since those belong to a thread
+    compiler: SQLCompiler
     sql: str
     params: tuple[Any, ...]
-
-    def results(self, rows: list[Any], connection: BaseDatabaseWrapper) -> list[Any]:
-        """Return rows of the database as lists of the fields' values."""
-        compiler = copy.copy(self.compiler)
-        compiler.connection = connection
-        return list(compiler.results_iter([rows]))
 
 
 class Statement:
@@ -53,7 +47,7 @@ class Statement:
 
     def __init__(self, query: Query) -> None:
         self._query = query
-        self._compiled: dict[tuple[str, str], _Compiled] = {}
+        self._compiled: WeakKeyDictionary[BaseDatabaseWrapper, _Compiled] = WeakKeyDictionary()
 
     def run(self, using: str, **values: Any) -> int:
         """Return how many rows were written."""
@@ -67,19 +61,17 @@ class Statement:
         compiled, connection = self._compile(using), connections[using]
         with connection.cursor() as cursor:
             cursor.execute(compiled.sql, _filled(compiled, values, connection))
-            return compiled.results(cursor.fetchall(), connection)
+            return list(compiled.compiler.results_iter([cursor.fetchall()]))
 
     def _compile(self, using: str) -> _Compiled:
         connection = connections[using]
-        database = (using, connection.vendor)
-        known = self._compiled.get(database)
+        known = self._compiled.get(connection)
         if known is None:
             compiler = self._query.clone().get_compiler(using)
             with transaction.atomic(using=using, savepoint=False):  # else Django makes no statement that locks rows
                 made: Any = compiler.as_sql()
             sql, params = made[0] if isinstance(made, list) else made  # an insertion may be several
-            del compiler.connection
-            known = self._compiled[database] = _Compiled(compiler, sql, tuple(params))
+            known = self._compiled[connection] = _Compiled(compiler, sql, tuple(params))
         return known
 
 
