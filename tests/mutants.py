@@ -31,7 +31,13 @@ class Theme:
     tests: tuple[str, ...]
 
 
-PUSH = ("tests/outbox", "tests/test_receivers.py", "tests/test_databases.py", "tests/test_logging.py")
+PUSH = (
+    "tests/outbox",
+    "tests/test_statements.py",
+    "tests/test_receivers.py",
+    "tests/test_databases.py",
+    "tests/test_logging.py",
+)
 THEMES = {
     "signatures": Theme(("providers/signatures",), ("tests/providers/test_signatures.py", "tests/webhooks")),
     "webhooks": Theme(
@@ -46,10 +52,10 @@ THEMES = {
         ("tests/attachments", "tests/test_databases.py"),
     ),
     "claims": Theme(
-        ("outbox/claims", "outbox/leases", "outbox/statements", "outbox/facts", "outbox/flight", "outbox/account"), PUSH
+        ("outbox/claims", "outbox/leases", "models/statements", "outbox/facts", "outbox/flight", "outbox/account"), PUSH
     ),
     "delivery": Theme(("outbox/delivery", "outbox/items", "outbox/push", "outbox/crew"), PUSH),
-    "settling": Theme(("outbox/settling", "outbox/latecomers", "outbox/twins"), PUSH),
+    "settling": Theme(("outbox/settling", "outbox/storing", "outbox/latecomers", "outbox/twins"), PUSH),
     "searching": Theme(("outbox/searching", "outbox/closing"), PUSH),
     "deciding": Theme(("outbox/decisions", "outbox/raising"), PUSH),
     "intake": Theme(("outbox/intake", "outbox/validation", "outbox/filters"), PUSH),

@@ -33,7 +33,7 @@ NOT_SHOWN = {
     "jwt expired",
     "token expired",
     "first again",
-    "Field[Any, Any]",
+    "set_config('synchronous_commit', 'off', true)",
     "chunk size",
     "deadline exceeded",
     "no address of the host accepts a connection",

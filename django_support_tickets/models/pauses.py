@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 from django.db.models import Case, Expression, F, IntegerField, Q, QuerySet, Value, When
 from django.db.models.functions import Least
 
 from django_support_tickets.models.clock import EpochNow, epoch_now, milliseconds
 from django_support_tickets.models.queue import ProviderState
+from django_support_tickets.models.statements import Statement, slot, updating
 
 #: A failure weighs ten successes: a vendor that fails more than every tenth call is left alone after a few calls.
 FAILURE_WEIGHT = 10
@@ -20,6 +23,7 @@ BUSY_SECONDS = 60.0
 BUSY_SECONDS_MIN = 1.0
 BUSY_SECONDS_MAX = 3600.0
 
+COLUMNS = [field.attname for field in ProviderState._meta.concrete_fields]
 Pause = ProviderState.Pause
 #: Pauses after which a single call tries for all.
 PROBED = (Pause.DENIED, Pause.DOWN)
@@ -33,7 +37,7 @@ def state_of(alias: str, *, using: str) -> ProviderState:
 
 def paused(alias: str, *, using: str) -> ProviderState | None:
     """Return the account's state while it is paused, else None."""
-    return _rows(alias, using).filter(paused_until__gt=EpochNow()).first()
+    return _read(_pausing(), alias, using=using)
 
 
 def hindered(alias: str | Expression) -> QuerySet[ProviderState]:
@@ -53,7 +57,7 @@ def admit(alias: str, *, using: str) -> int | None:
 
     After the vendor refused the account or was down, one worker may try for all; the next probe is an interval later.
     """
-    state = _rows(alias, using).first()
+    state = _read(_reading(), alias, using=using)
     if state is None or state.paused_until is None:
         return None
     if state.paused_until > epoch_now(using):
@@ -117,9 +121,16 @@ def note_success(alias: str, *, using: str) -> None:
 
     The breaker remembers: the next failure after it has closed opens it again, until successes outweigh that.
     """
-    rows = _rows(alias, using)
+    for statement in _closing():
+        statement.run(using, alias=alias)
+
+
+@cache
+def _closing() -> tuple[Statement, ...]:
+    rows = _of_slot()
     was_open = Q(pause=Pause.DOWN) | Q(failures__gte=BREAKER_LIMIT)
-    rows.filter(Q(failures__gt=0) | Q(denials__gt=0)).update(
+    fewer = updating(
+        rows.filter(Q(failures__gt=0) | Q(denials__gt=0)),
         failures=Case(
             When(was_open, then=Value(BREAKER_LIMIT - FAILURE_WEIGHT)),
             When(failures__gt=0, then=F("failures") - 1),
@@ -129,7 +140,28 @@ def note_success(alias: str, *, using: str) -> None:
         denials=0,
     )
     over = Q(pause=Pause.BUSY, paused_until__lte=EpochNow())
-    rows.filter(Q(pause__in=PROBED) | over).update(pause="", pause_detail="", paused_until=None)
+    ended = updating(rows.filter(Q(pause__in=PROBED) | over), pause="", pause_detail="", paused_until=None)
+    return Statement(fewer), Statement(ended)
+
+
+@cache
+def _reading() -> Statement:
+    return Statement(_of_slot().values_list(*COLUMNS)[:1].query)
+
+
+@cache
+def _pausing() -> Statement:
+    return Statement(_of_slot().filter(paused_until__gt=EpochNow()).values_list(*COLUMNS)[:1].query)
+
+
+def _read(statement: Statement, alias: str, *, using: str) -> ProviderState | None:
+    rows = statement.rows(using, alias=alias)
+    return ProviderState.from_db(using, COLUMNS, rows[0]) if rows else None
+
+
+def _of_slot() -> QuerySet[ProviderState]:
+    """Return the account's row, for use in a statement; slot: alias."""
+    return ProviderState.objects.filter(provider=slot(ProviderState, "provider", "alias"), scope="")
 
 
 def _rows(alias: str, using: str) -> QuerySet[ProviderState]:

@@ -20,19 +20,20 @@ from django_support_tickets.models import (
     milliseconds,
     moment_of,
 )
+from django_support_tickets.models.statements import Statement
 from django_support_tickets.outbox.items import Item
 from django_support_tickets.outbox.leases import (
     ENTRY,
     FACTS,
     TICKET,
-    due,
+    extending,
     lease_changes,
     leasing,
     marking,
     picked,
     reading,
+    waiting,
 )
-from django_support_tickets.outbox.statements import Statement
 from django_support_tickets.records import clean_text
 
 T = TypeVar("T")
@@ -96,8 +97,7 @@ def claim_next(
 
 def is_due(alias: str, *, using: str, ticket_id: int | None = None) -> bool:
     """Return whether an entry waits to be claimed, be the account paused or not."""
-    rows = due(alias).using(using)
-    return (rows if ticket_id is None else rows.filter(ticket_id=ticket_id)).exists()
+    return bool(waiting(one_ticket=ticket_id is not None).rows(using, alias=alias, ticket=ticket_id))
 
 
 def mark(claim: Claim, item: Item, *, lease_seconds: float) -> bool:
@@ -111,22 +111,20 @@ def mark(claim: Claim, item: Item, *, lease_seconds: float) -> bool:
 
 def extend(claim: Claim, *, seconds: float) -> bool:
     """Lease for `seconds` from now; return False if the lease is lost."""
-    alive = claim.rows.filter(leased_until__gt=EpochNow())
-    return _write(claim, alive, leased_until=EpochNow() + milliseconds(seconds))
+    values = {**claim.identity, "lease": milliseconds(seconds)}
+    return bool(repeated(lambda: extending().run(claim.using, **values), using=claim.using))
 
 
 def release(claim: Claim, *, wait: float, error: str = "", request_id: str = "", **changes: Any) -> bool:
     """Give the entry back, due again in `wait` seconds; return False if the lease was lost before."""
-    return _write(
-        claim,
-        claim.rows,
-        lease_token=None,
-        leased_until=None,
-        not_before=EpochNow() + milliseconds(wait),
-        last_error=error,
-        request_id=clean_text(request_id)[:100],
-        **changes,
-    )
+    changes |= {
+        "lease_token": None,
+        "leased_until": None,
+        "not_before": EpochNow() + milliseconds(wait),
+        "last_error": error,
+        "request_id": clean_text(request_id)[:100],
+    }
+    return bool(repeated(lambda: claim.rows.update(**changes), using=claim.using))
 
 
 def backoff(trying: float) -> float:
@@ -173,10 +171,6 @@ def _claimed(alias: str, token: uuid.UUID, taken: int, *, using: str) -> Iterabl
         entry = OutboxEntry.from_db(using, ENTRY, columns[: len(ENTRY)])
         entry.ticket = ticket
         yield Claim(entry=entry, token=token, using=using, **dict(zip(FACTS, facts, strict=True)))
-
-
-def _write(claim: Claim, rows: QuerySet[OutboxEntry], **changes: Any) -> bool:
-    return bool(repeated(lambda: rows.update(**changes), using=claim.using))
 
 
 def _give_back(surplus: list[Claim]) -> None:

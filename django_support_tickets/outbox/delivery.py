@@ -27,12 +27,12 @@ from django_support_tickets.outbox.latecomers import prepare_late
 from django_support_tickets.outbox.searching import LEASE_FACTOR, SENDS, can_be_searched, checked, fact_of, search
 from django_support_tickets.outbox.settling import (
     LeaseLost,
-    Result,
     drop,
     settle_delivered,
     settle_refused,
     settle_uncertain,
 )
+from django_support_tickets.outbox.storing import Result
 from django_support_tickets.providers import Provider
 from django_support_tickets.transport import total_deadline
 

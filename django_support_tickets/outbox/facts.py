@@ -13,10 +13,10 @@ from django.utils import timezone
 
 from django_support_tickets.exceptions import ProviderError
 from django_support_tickets.models import Submission, TicketEvent, epoch_now, moment_of
+from django_support_tickets.models.statements import Statement, inserting
 from django_support_tickets.outbox.claims import Claim
 from django_support_tickets.outbox.flight import ticket_id_of
 from django_support_tickets.outbox.items import Item
-from django_support_tickets.outbox.statements import Statement, inserting
 from django_support_tickets.records import clean_text, one_line
 
 logger = logging.getLogger(__name__)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import cache
 
 from django.db import IntegrityError, connections
 from django.db.models import QuerySet
@@ -12,6 +13,7 @@ from django.utils.module_loading import import_string
 from django_support_tickets.attachments.intake import prepare_attachment
 from django_support_tickets.conf import settings
 from django_support_tickets.models import Attachment, Comment, Delivery, EpochNow, OutboxEntry, Submission, Ticket
+from django_support_tickets.models.statements import Slot, Statement, slot
 from django_support_tickets.outbox.claims import repeated
 from django_support_tickets.outbox.items import SENDABLE, outgoing
 from django_support_tickets.outbox.validation import provider_of, validate_comment, validate_ticket
@@ -85,13 +87,20 @@ def sweep(alias: str, *, using: str, ticket_id: int | None = None) -> int:
 
 def _sweep(alias: str, *, using: str, ticket_id: int | None) -> int:
     found: set[int] = set()
-    for ids in _unannounced(alias, using=using):
-        found.update((ids if ticket_id is None else ids.filter(pk=ticket_id))[:SWEEP_BATCH])
+    for statement in _unannounced(one_ticket=ticket_id is not None):
+        found.update(pk for (pk,) in statement.rows(using, alias=alias, ticket=ticket_id))
     rows = OutboxEntry.objects.using(using)
     entries = [_entry(pk, alias) for pk in sorted(found)]
     rows.bulk_create(entries, ignore_conflicts=True, batch_size=500)
-    moved = rows.filter(ticket__provider=alias, sent_at=None, lease_token=None).exclude(provider=alias)
-    return len(entries) + moved.update(provider=alias)
+    return len(entries) + _follow(alias, using=using)
+
+
+def _follow(alias: str, *, using: str) -> int:
+    """Move the entries of tickets that are this account's by now; return how many."""
+    # Asked before it is written: a worker that finds nothing to do locks nothing.
+    if not (strayed := [pk for (pk,) in _strayed().rows(using, alias=alias)]):
+        return 0
+    return _elsewhere(alias).using(using).filter(pk__in=strayed).update(provider=alias)
 
 
 def _entry(ticket_id: int, alias: str) -> OutboxEntry:
@@ -99,15 +108,31 @@ def _entry(ticket_id: int, alias: str) -> OutboxEntry:
     return OutboxEntry(ticket_id=ticket_id, provider=alias, not_before=EpochNow())
 
 
-def _unannounced(alias: str, *, using: str) -> list[QuerySet[Ticket, int]]:
-    tickets = Ticket.objects.using(using).of(alias).filter(outbox=None)
+@cache
+def _unannounced(*, one_ticket: bool) -> tuple[Statement, ...]:
+    """Return the statements that find the tickets without an entry; slots: alias, ticket."""
+    tickets = Ticket.objects.filter(provider=slot(Ticket, "provider", "alias"), outbox=None)
+    if one_ticket:
+        tickets = tickets.filter(pk=slot(Ticket, "id", "ticket"))
     at_vendor = tickets.filter(delivery=Delivery.DELIVERED)
-    return [
-        tickets.filter(delivery=Delivery.QUEUED).values_list("pk", flat=True),
-        at_vendor.filter(close_delivery=Delivery.QUEUED).values_list("pk", flat=True),
-        at_vendor.filter(comments__delivery=Delivery.QUEUED).values_list("pk", flat=True),
-        at_vendor.filter(outgoing("attachments__"), attachments__delivery=Delivery.QUEUED).values_list("pk", flat=True),
-    ]
+    unannounced = (
+        tickets.filter(delivery=Delivery.QUEUED),
+        at_vendor.filter(close_delivery=Delivery.QUEUED),
+        at_vendor.filter(comments__delivery=Delivery.QUEUED),
+        at_vendor.filter(outgoing("attachments__"), attachments__delivery=Delivery.QUEUED),
+    )
+    return tuple(Statement(rows.values_list("pk")[:SWEEP_BATCH].query) for rows in unannounced)
+
+
+@cache
+def _strayed() -> Statement:
+    """Return the statement that finds the entries whose ticket is another account's; slot: alias."""
+    return Statement(_elsewhere(slot(OutboxEntry, "provider", "alias")).values_list("pk")[:SWEEP_BATCH].query)
+
+
+def _elsewhere(alias: str | Slot) -> QuerySet[OutboxEntry]:
+    rows = OutboxEntry.objects.filter(ticket__provider=alias, sent_at=None, lease_token=None)
+    return rows.exclude(provider=alias)
 
 
 def _filter_text(item: Submission, *names: str) -> None:

@@ -5,17 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any, BinaryIO, cast
+from functools import cache
+from typing import Any, BinaryIO, TypeVar, cast
 
 from django.db.models import OuterRef, Q, QuerySet
 from django.utils import translation
 from django.utils.translation import gettext_lazy as _
 
 from django_support_tickets.models import Attachment, Comment, Delivery, OutboxEntry, Ticket
+from django_support_tickets.models.statements import Slot, Statement, slot
 from django_support_tickets.records import Capabilities, CommentDraft, FileDraft, TicketDraft
 
 Kind = OutboxEntry.Item
 Row = Ticket | Comment | Attachment
+S = TypeVar("S", Comment, Attachment)
 
 #: Tickets whose items may be sent.
 SENDABLE = (Delivery.QUEUED, Delivery.DELIVERED)
@@ -44,21 +47,18 @@ def next_item(ticket: Ticket, capabilities: Capabilities, *, using: str, has_fil
     A ticket that is refused or uncertain holds back what comes after it, and so does a comment its files.
     `has_files` False: no file of it is queued.
     """
+    travelling = travels(capabilities) if has_files else frozenset()
     if ticket.delivery == Delivery.QUEUED:
-        travelling = has_files and Kind.CREATE in travels(capabilities)
-        return Item(Kind.CREATE, ticket, _files_of(ticket, None, using=using) if travelling else ())
+        return Item(Kind.CREATE, ticket, _files_of(ticket, None, using=using) if Kind.CREATE in travelling else ())
     if ticket.delivery != Delivery.DELIVERED:
         return None
-    comment = queued_comments(ticket.pk, using=using).first()
-    files = queued_files(ticket.pk, using=using)
-    if Kind.COMMENT in travels(capabilities):
-        files = files.exclude(comment__delivery=Delivery.QUEUED)  # they travel with it
-    file = files.first() if has_files else None
+    comment = _first(Comment, ticket, using=using)
+    with_comments = Kind.COMMENT in travelling
+    file = _first(Attachment, ticket, using=using, travelling=with_comments) if has_files else None
     if file is not None and (comment is None or _goes_before(file, comment)):
         return Item(Kind.UPLOAD, file)
     if comment is not None:
-        travelling = has_files and Kind.COMMENT in travels(capabilities)
-        return Item(Kind.COMMENT, comment, _files_of(ticket, comment, using=using) if travelling else ())
+        return Item(Kind.COMMENT, comment, _files_of(ticket, comment, using=using) if with_comments else ())
     return Item(Kind.CLOSE, ticket) if ticket.close_delivery == Delivery.QUEUED else None
 
 
@@ -96,13 +96,13 @@ def complaint_of(item: Item, capabilities: Capabilities) -> str:
         return str(complaint)
 
 
-def queued_comments(ticket_id: int | OuterRef, *, using: str | None = None) -> QuerySet[Comment]:
+def queued_comments(ticket_id: int | OuterRef | Slot, *, using: str | None = None) -> QuerySet[Comment]:
     """Return the comments of a ticket that wait to be sent, in order."""
     rows = Comment.objects.using(using).filter(ticket=ticket_id, delivery=Delivery.QUEUED)
     return rows.order_by("created_at", "id")
 
 
-def queued_files(ticket_id: int | OuterRef, *, using: str | None = None) -> QuerySet[Attachment]:
+def queued_files(ticket_id: int | OuterRef | Slot, *, using: str | None = None) -> QuerySet[Attachment]:
     """Return the files of a ticket that wait to be sent, in order, without those that their comment holds back."""
     rows = Attachment.objects.using(using).filter(ticket=ticket_id, delivery=Delivery.QUEUED)
     return rows.filter(outgoing()).order_by("created_at", "id")
@@ -174,6 +174,29 @@ def travels(capabilities: Capabilities) -> frozenset[OutboxEntry.Item]:
     """
     moments = moments_of(capabilities)
     return frozenset() if "after" in moments else frozenset({Kind.CREATE, Kind.COMMENT} & moments)
+
+
+def _first(model: type[S], ticket: Ticket, *, using: str, travelling: bool = False) -> S | None:
+    """Return the comment or file of a ticket that waits longest to be sent by itself."""
+    for values in _queued_first(model, travelling).rows(using, ticket=ticket.pk):
+        row = model.from_db(using, _columns(model), values)
+        row.ticket = ticket
+        return row
+    return None
+
+
+@cache
+def _queued_first(model: type[Comment | Attachment], travelling: bool) -> Statement:
+    ticket = slot(Ticket, "id", "ticket")
+    rows: QuerySet[Any] = queued_comments(ticket) if model is Comment else queued_files(ticket)
+    if travelling:
+        rows = rows.exclude(comment__delivery=Delivery.QUEUED)  # they go with it
+    return Statement(rows.values_list(*_columns(model))[:1].query)
+
+
+@cache
+def _columns(model: type[Comment | Attachment]) -> list[str]:
+    return [field.attname for field in model._meta.concrete_fields]
 
 
 def _goes_before(file: Attachment, comment: Comment) -> bool:

@@ -21,8 +21,8 @@ from django_support_tickets.models import (
     milliseconds,
 )
 from django_support_tickets.models.pauses import hindered, troubled
+from django_support_tickets.models.statements import Slot, Statement, slot, updating
 from django_support_tickets.outbox.items import Kind, queued_items
-from django_support_tickets.outbox.statements import Slot, Statement, slot, updating
 
 #: How long a claim may take until its mark, in seconds.
 START_SECONDS = 60.0
@@ -48,6 +48,12 @@ def due(alias: str | Slot) -> QuerySet[OutboxEntry]:
 
 
 @cache
+def waiting(*, one_ticket: bool) -> Statement:
+    """Return the statement that finds one entry that is due; slots: alias, ticket."""
+    return Statement(_of_slots(one_ticket=one_ticket).values_list("pk")[:1].query)
+
+
+@cache
 def leasing(**shape: Any) -> Statement:
     """Return the statement that takes what `picked()` picks; slots: alias, ticket, token."""
     rows = OutboxEntry.objects.filter(pk__in=picked(**shape))
@@ -56,12 +62,9 @@ def leasing(**shape: Any) -> Statement:
 
 def picked(*, limit: int, one_ticket: bool, is_probe: bool, skip_locked: bool) -> QuerySet[OutboxEntry, Any]:
     """Return the keys of what a worker may take, locked; none while the account is paused, but for its probe."""
-    alias = slot(OutboxEntry, "provider", "alias")
-    rows = due(alias).select_for_update(skip_locked=skip_locked)
-    if one_ticket:
-        rows = rows.filter(ticket_id=slot(OutboxEntry, "id", "ticket"))
+    rows = _of_slots(one_ticket=one_ticket).select_for_update(skip_locked=skip_locked)
     if not is_probe:
-        rows = rows.filter(~Exists(hindered(alias)))
+        rows = rows.filter(~Exists(hindered(slot(OutboxEntry, "provider", "alias"))))
     return rows.values_list("pk")[:limit]
 
 
@@ -78,6 +81,12 @@ class Unflushed(Func):
         # For this transaction, which is the statement's own.
         flag = "set_config('synchronous_commit', 'off', true)"
         return self.as_sql(compiler, connection, template=f"CASE WHEN {flag} IS NOT NULL THEN %(expressions)s END")
+
+
+def _of_slots(*, one_ticket: bool) -> QuerySet[OutboxEntry]:
+    """Return what is due of the account, or the ticket, that a run names."""
+    rows = due(slot(OutboxEntry, "provider", "alias"))
+    return rows.filter(ticket_id=slot(OutboxEntry, "id", "ticket")) if one_ticket else rows
 
 
 def lease_changes(token: uuid.UUID | Slot) -> dict[str, Any]:
@@ -105,6 +114,13 @@ def reading(taken: int) -> Statement:
     rows = rows.annotate(is_troubled=Exists(troubled(alias))).order_by("not_before")
     # The limit ends the search: what was taken stands first in the index.
     return Statement(rows.values_list(*FACTS, *ENTRY, *(f"ticket__{name}" for name in TICKET))[:taken].query)
+
+
+@cache
+def extending() -> Statement:
+    """Return the statement that leases on from now, if the lease has not run out; slots: those of `mine()`, lease."""
+    lease = EpochNow() + slot(OutboxEntry, "leased_until", "lease")
+    return Statement(updating(mine().filter(leased_until__gt=EpochNow()), leased_until=lease))
 
 
 @cache

@@ -14,7 +14,8 @@ from django_support_tickets.outbox.account import note_answer
 from django_support_tickets.outbox.claims import Claim, extend, release
 from django_support_tickets.outbox.facts import known_fact, write_event
 from django_support_tickets.outbox.items import Item, Kind, ticket_draft, utc_moment
-from django_support_tickets.outbox.settling import Result, settle_delivered, settle_refused, settle_uncertain
+from django_support_tickets.outbox.settling import settle_delivered, settle_refused, settle_uncertain
+from django_support_tickets.outbox.storing import Result
 from django_support_tickets.providers import Provider
 from django_support_tickets.records import (
     ABSENT,

@@ -9,31 +9,28 @@ import logging
 from functools import cache
 from typing import Any
 
-from django.db import Error, IntegrityError, transaction
-from django.db.models import Case, Exists, F, OuterRef, Q, QuerySet, When
+from django.db import IntegrityError, connections, transaction
+from django.db.models import Exists, OuterRef, Q, QuerySet
 
 from django_support_tickets import signals
-from django_support_tickets.merge import Fetched, cleaning, merge, next_poll, ownership
+from django_support_tickets.merge import Fetched, merge
 from django_support_tickets.models import (
-    Attachment,
     Delivery,
     EpochNow,
     Ticket,
     TicketEvent,
-    WebhookDelivery,
-    moment_of,
 )
+from django_support_tickets.models.statements import Statement, deleting
 from django_support_tickets.outbox.claims import Claim, repeated
 from django_support_tickets.outbox.facts import Event, keep_fact, log_facts, write_event
 from django_support_tickets.outbox.items import Item, Kind, queued_comments, queued_files
 from django_support_tickets.outbox.leases import mine
-from django_support_tickets.outbox.statements import Statement, deleting, slot, updating
+from django_support_tickets.outbox.storing import Result, has_conversation, look_for_webhooks, store
 from django_support_tickets.outbox.twins import absorb_twin
 from django_support_tickets.providers import providers
-from django_support_tickets.records import ABSENT, AttachmentRecord, CommentRecord, TicketRecord
+from django_support_tickets.records import ABSENT, TicketRecord
 
 logger = logging.getLogger(__name__)
-Result = TicketRecord | CommentRecord | AttachmentRecord
 
 READY: dict[str, Any] = {
     "lease_token": None,
@@ -64,8 +61,8 @@ def settle_delivered(claim: Claim, item: Item, record: Result) -> None:
         raise
     logger.info("delivered", extra=log_facts(claim, item, "delivered"))
     if item.kind == Kind.CREATE and providers[claim.entry.provider].capabilities.has_webhooks:
-        _look_for_webhooks(claim, item, record.remote_id)
-    if isinstance(record, TicketRecord) and (_has_conversation(record) or item.kind == Kind.CLOSE):
+        look_for_webhooks(claim, item, record.remote_id)
+    if isinstance(record, TicketRecord) and (has_conversation(record) or item.kind == Kind.CLOSE):
         _merge(claim, item, record)
     if item.kind == Kind.CREATE:
         signals.ticket_delivered.send_robust(Ticket, ticket=claim.entry.ticket)
@@ -92,21 +89,21 @@ def drop(claim: Claim) -> None:
 
 
 def _store_delivered(claim: Claim, item: Item, record: Result) -> None:
-    def store() -> None:
+    def store_alone() -> None:
         with transaction.atomic(using=claim.using):
-            _store(claim, item, record)
+            store(claim, item, record)
             _finish(claim)
             write_event(claim, Event.DELIVERED, item, {"remote_id": record.remote_id})
 
     def store_with_twin() -> None:
         with transaction.atomic(using=claim.using):
             found_twin = absorb_twin(claim.entry.ticket, record.remote_id, using=claim.using)
-            _store(claim, item, record)
+            store(claim, item, record)
             _finish(claim)
             write_event(claim, Event.DELIVERED, item, {"remote_id": record.remote_id, "found_twin": found_twin})
 
     try:
-        repeated(store, using=claim.using)
+        repeated(store_alone, using=claim.using)
     except IntegrityError:
         if item.kind != Kind.CREATE:
             raise
@@ -145,81 +142,35 @@ def _finish(claim: Claim) -> None:
 
 def _delete(claim: Claim) -> bool:
     """Delete the entry under its token, unless something of its ticket waits to be sent; return whether it is gone."""
-    return bool(repeated(lambda: _deleting().run(claim.using, **claim.identity), using=claim.using))
+    return bool(repeated(lambda: _delete_unless_waiting(claim), using=claim.using))
+
+
+def _delete_unless_waiting(claim: Claim) -> int:
+    if connections[claim.using].vendor != "mysql":
+        return _deleting(unless_waiting=True).run(claim.using, **claim.identity)
+    # MySQL locks what a subquery of a DELETE reads, and may look through what is queued of all tickets: workers that
+    # settle at the same time would end each other by deadlocks.
+    if _waiting().rows(claim.using, **claim.identity):
+        return 0
+    return _deleting(unless_waiting=False).run(claim.using, **claim.identity)
 
 
 @cache
-def _deleting() -> Statement:
+def _deleting(*, unless_waiting: bool) -> Statement:
+    return Statement(deleting(mine().filter(~Exists(_with_more())) if unless_waiting else mine()))
+
+
+@cache
+def _waiting() -> Statement:
+    return Statement(mine().filter(Exists(_with_more())).values_list("pk").query)
+
+
+def _with_more() -> QuerySet[Ticket]:
+    """Return the ticket of an entry if something of it waits to be sent; for use in a subquery."""
     conversation = Exists(queued_comments(OuterRef("pk"))) | Exists(queued_files(OuterRef("pk")))
     waiting = Q(delivery=Delivery.QUEUED)
     waiting |= Q(delivery=Delivery.DELIVERED) & (Q(close_delivery=Delivery.QUEUED) | conversation)
-    return Statement(deleting(mine().filter(~Exists(Ticket.objects.filter(waiting, pk=OuterRef("ticket"))))))
-
-
-def _store(claim: Claim, item: Item, record: Result) -> None:
-    now = claim.moment
-    delivered: dict[str, Any] = {"delivery": Delivery.DELIVERED, "delivery_error": "", "updated_at": now}
-    if item.kind == Kind.CREATE and isinstance(record, TicketRecord):
-        _store_created(claim, record, delivered)
-    elif item.kind == Kind.CLOSE:
-        _rows(claim, item).update(close_delivery=Delivery.DELIVERED, next_poll_at=now, updated_at=now)
-        claim.entry.ticket.close_delivery = Delivery.DELIVERED
-    else:
-        Ticket.objects.using(claim.using).filter(pk=claim.entry.ticket_id).update(next_poll_at=now)
-        _free_remote_id(claim, item, record.remote_id)
-        _rows(claim, item).update(remote_id=record.remote_id or F("remote_id"), **delivered)
-        item.row.delivery = Delivery.DELIVERED
-    if item.files:
-        files = Attachment.objects.using(claim.using).filter(pk__in=[file.pk for file in item.files])
-        files.filter(delivery=Delivery.QUEUED).update(**delivered)
-
-
-def _store_created(claim: Claim, record: TicketRecord, delivered: dict[str, Any]) -> None:
-    """Store the remote id and, by the same statement, what the vendor says of its new ticket."""
-    ticket, now = claim.entry.ticket, claim.moment
-    facts = ownership.read_fields(record, ticket.origin)
-    values = {"remote_id": record.remote_id, "delivered_at": now, **delivered, **facts}
-    if not _has_conversation(record):  # else all of it is merged afterwards
-        digest, raw = cleaning.digest(record), cleaning.raw(record.raw) or None
-        values |= {"digest": digest, "synced_at": moment_of(claim.now), "raw": raw}
-    due = next_poll(values.get("status", ""), now, now=now, capabilities=providers[claim.entry.provider].capabilities)
-    values["next_poll_at"] = now if record.status is ABSENT else due
-    _storing(tuple(values)).run(claim.using, pk=ticket.pk, now=now, **values)
-    for name, value in values.items():
-        setattr(ticket, name, value)
-
-
-@cache
-def _storing(names: tuple[str, ...]) -> Statement:
-    values: dict[str, Any] = {name: slot(Ticket, name) for name in names}
-    # A webhook may have been faster than the answer to our own request.
-    hinted = When(_webhook_came(), then=slot(Ticket, "next_poll_at", "now"))
-    values["next_poll_at"] = Case(hinted, default=values["next_poll_at"])
-    return Statement(updating(Ticket.objects.filter(pk=slot(Ticket, "id", "pk")), **values))
-
-
-@cache
-def _hinting() -> Statement:
-    rows = Ticket.objects.filter(_webhook_came(), pk=slot(Ticket, "id", "pk"))
-    return Statement(updating(rows, next_poll_at=slot(Ticket, "next_poll_at", "now")))
-
-
-def _webhook_came() -> Exists:
-    webhooks = WebhookDelivery.objects.filter(provider=OuterRef("provider"))
-    return Exists(webhooks.filter(remote_id=slot(Ticket, "remote_id")))
-
-
-def _look_for_webhooks(claim: Claim, item: Item, remote_id: str) -> None:
-    """Make the ticket due if a webhook came while its id was stored, when neither transaction could see the other."""
-    values = {"pk": claim.entry.ticket_id, "remote_id": remote_id, "now": claim.moment}
-    try:
-        repeated(lambda: _hinting().run(claim.using, **values), using=claim.using)
-    except Error as error:  # the ticket is delivered, and its next poll brings the news
-        logger.warning("no hint: %s", type(error).__name__, extra=log_facts(claim, item, "no_hint"))
-
-
-def _has_conversation(record: TicketRecord) -> bool:
-    return bool(record.comments or record.attachments)
+    return Ticket.objects.filter(waiting, pk=OuterRef("ticket"))
 
 
 def _merge(claim: Claim, item: Item, record: TicketRecord) -> None:
@@ -235,16 +186,3 @@ def _merge(claim: Claim, item: Item, record: TicketRecord) -> None:
 
 def _rows(claim: Claim, item: Item) -> QuerySet[Any]:
     return type(item.row)._base_manager.using(claim.using).filter(pk=item.row.pk)
-
-
-def _free_remote_id(claim: Claim, item: Item, remote_id: str) -> None:
-    """Take the remote id from what a pull has given it to, before the send could tell that it is this item's.
-
-    That is the row it has made of the vendor's copy, or another one of ours with the same words, not sent yet.
-    """
-    if not remote_id:
-        return
-    others: QuerySet[Any] = type(item.row)._base_manager.using(claim.using).exclude(pk=item.row.pk)
-    holders = others.filter(**{"ticket": claim.entry.ticket_id, "remote_id": remote_id})
-    holders.filter(submitted_at=None, created_by=None, delivery=Delivery.DELIVERED).delete()
-    holders.filter(delivery=Delivery.QUEUED).update(remote_id=None)

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from django_support_tickets.models import OutboxEntry, pauses
+from django_support_tickets.models import OutboxEntry, pauses, statements
 from django_support_tickets.outbox import (
     claims,
     crew,
@@ -19,7 +19,7 @@ from django_support_tickets.outbox import (
     push,
     searching,
     settling,
-    statements,
+    storing,
 )
 from django_support_tickets.outbox.claims import claim_next
 from django_support_tickets.providers import providers
@@ -106,7 +106,8 @@ class TestClocks:
     """Leases, marks and waits are judged by the database's clock; the clocks of the workers do not matter."""
 
     @pytest.mark.parametrize(
-        "module", [claims, crew, delivery, flight, items, leases, push, searching, settling, statements, pauses]
+        "module",
+        [claims, crew, delivery, flight, items, leases, push, searching, settling, storing, statements, pauses],
     )
     def test_no_clock_of_this_machine_is_asked(self, module: ModuleType) -> None:
         source = inspect.getsource(module)

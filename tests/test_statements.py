@@ -1,4 +1,4 @@
-"""Statements are compiled once per connection; their values are stored and compared as the ORM does it."""
+"""Statements are compiled once per database; their values are stored and compared as the ORM does it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from django.test.utils import CaptureQueriesContext
 
 from django_support_tickets.models import OutboxEntry, Ticket, TicketEvent
 from django_support_tickets.models.clock import project_time
-from django_support_tickets.outbox.statements import Statement, deleting, inserting, slot, updating
+from django_support_tickets.models.statements import Statement, deleting, inserting, slot, updating
 
 pytestmark = pytest.mark.django_db
 
@@ -84,20 +84,26 @@ def test_it_is_compiled_once_and_run_with_other_values_each_time(ticket: Ticket)
     assert len(statement._compiled) == 1
 
 
-def test_a_thread_has_a_connection_and_a_compiler_of_its_own(ticket: Ticket) -> None:
-    statement = Statement(deleting(OutboxEntry.objects.filter(provider=slot(OutboxEntry, "provider"))))
-    compilers: list[Any] = []
+@pytest.mark.django_db(transaction=True)
+def test_it_is_compiled_for_all_threads_and_read_by_the_connection_of_each(ticket: Ticket) -> None:
+    rows = Ticket.objects.filter(subject=slot(Ticket, "subject")).values_list("tags", "key")
+    statement, read = Statement(rows.query), []
+    of_this_thread = statement.rows("default", subject=ticket.subject)
 
-    def compile_it() -> None:
-        compilers.append(statement._compile("default").compiler.connection)
-        BaseDatabaseWrapper.close(compilers[0])  # its own method leaves a database in memory open
+    def run_it() -> None:
+        try:
+            with CaptureQueriesContext(connections["default"]) as captured:
+                read.extend(statement.rows("default", subject=ticket.subject))
+            read.append(len(captured))
+        finally:
+            BaseDatabaseWrapper.close(connections["default"])  # its own method leaves a database in memory open
 
-    statement.run("default", provider="other")
-    thread = threading.Thread(target=compile_it)
+    thread = threading.Thread(target=run_it)
     thread.start()
     thread.join()
-    assert statement._compile("default").compiler.connection is connections["default"]
-    assert compilers[0] is not connections["default"]
+    assert read == [[[], ticket.key], 1]
+    assert of_this_thread == read[:1]
+    assert len(statement._compiled) == 1
 
 
 @pytest.mark.fault(91)

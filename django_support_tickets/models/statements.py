@@ -1,13 +1,13 @@
-"""Statements that are compiled once per connection: building one costs several times as much as running it.
+"""Statements that are compiled once per database: building one costs several times as much as running it.
 
 A send takes five of them, so that without this a worker would spend more time on SQL than on its vendor.
 """
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass
 from typing import Any, cast
-from weakref import WeakKeyDictionary
 
 from django.db import connections, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
@@ -37,9 +37,15 @@ def slot(model: type[Model], field: str, name: str = "") -> Slot:
 
 @dataclass(frozen=True, slots=True)
 class _Compiled:
-    compiler: SQLCompiler
+    compiler: SQLCompiler  # of no connection, since those belong to a thread
     sql: str
     params: tuple[Any, ...]
+
+    def results(self, rows: list[Any], connection: BaseDatabaseWrapper) -> list[Any]:
+        """Return rows of the database as lists of the fields' values."""
+        compiler = copy.copy(self.compiler)
+        compiler.connection = connection
+        return list(compiler.results_iter([rows]))
 
 
 class Statement:
@@ -47,7 +53,7 @@ class Statement:
 
     def __init__(self, query: Query) -> None:
         self._query = query
-        self._compiled: WeakKeyDictionary[BaseDatabaseWrapper, _Compiled] = WeakKeyDictionary()
+        self._compiled: dict[tuple[str, str], _Compiled] = {}
 
     def run(self, using: str, **values: Any) -> int:
         """Return how many rows were written."""
@@ -61,17 +67,19 @@ class Statement:
         compiled, connection = self._compile(using), connections[using]
         with connection.cursor() as cursor:
             cursor.execute(compiled.sql, _filled(compiled, values, connection))
-            return list(compiled.compiler.results_iter([cursor.fetchall()]))
+            return compiled.results(cursor.fetchall(), connection)
 
     def _compile(self, using: str) -> _Compiled:
         connection = connections[using]
-        known = self._compiled.get(connection)
+        database = (using, connection.vendor)
+        known = self._compiled.get(database)
         if known is None:
             compiler = self._query.clone().get_compiler(using)
             with transaction.atomic(using=using, savepoint=False):  # else Django makes no statement that locks rows
                 made: Any = compiler.as_sql()
             sql, params = made[0] if isinstance(made, list) else made  # an insertion may be several
-            known = self._compiled[connection] = _Compiled(compiler, sql, tuple(params))
+            del compiler.connection
+            known = self._compiled[database] = _Compiled(compiler, sql, tuple(params))
         return known
 
 
@@ -86,7 +94,7 @@ def updating(rows: QuerySet[Any], **changes: Any) -> Query:
 def inserting(model: type[Model], *names: str) -> Query:
     """Return the query that adds a row, with a slot for each of these attributes; no signal is sent."""
     query = InsertQuery(model)
-    fields = [cast("Field[Any, Any]", model._meta.get_field(name)) for name in names]
+    fields: list[Any] = [model._meta.get_field(name) for name in names]
     query.insert_values(fields, [model(**{name: slot(model, name) for name in names})])
     return query
 
