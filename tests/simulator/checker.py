@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any
 
-from django.db.models import Q, QuerySet
-
-from django_support_tickets.models import Attachment, Comment, Delivery, Ticket
+from django_support_tickets.models import Delivery, Ticket
+from django_support_tickets.outbox.items import SENDABLE
 from django_support_tickets.testing.sandbox import LedgerEntry
+from tests.simulator.books import Books
 from tests.simulator.simulation import Simulation, token_of
 
 
@@ -28,75 +27,70 @@ class Verdict:
 
 def judge(simulation: Simulation) -> Verdict:
     """Return what was lost and doubled in a history that has come to rest."""
-    verdict = Verdict(uncertain=_uncertain(simulation))
-    verdict.lost += [f"{what} is still queued" for what in _queued(simulation)]
-    verdict.lost += [f"{what} was refused" for what in _refused(simulation)]
-    for ticket in simulation.tickets.order_by("pk"):
-        _judge_ticket(simulation, ticket, verdict)
-    verdict.doubled += list(_sent_after_deletion(simulation))
+    books, stored = Books(simulation.alias), simulation.vendor.tickets
+    descriptions = {remote_id: simulation.desk.description(one) for remote_id, one in stored.items()}
+    verdict = Verdict(uncertain=_uncertain(books))
+    verdict.lost += [f"{what} is still queued" for what in _queued(books)]
+    verdict.lost += [f"{what} was refused" for what in _refused(books)]
+    for ticket in books.tickets:
+        _judge_ticket(ticket, descriptions, verdict)
+        if ticket.delivery == Delivery.DELIVERED and ticket.remote_id in stored:
+            _judge_conversation(simulation, books, ticket, verdict)
+    verdict.doubled += list(_sent_after_deletion(books, descriptions))
     if not simulation.capabilities.can_find:
-        verdict.doubled += list(_possibly_doubled(simulation))
+        verdict.doubled += list(_possibly_doubled(simulation, books))
     return verdict
 
 
-def _rows(simulation: Simulation) -> Iterator[QuerySet[Any]]:
-    """Yield the tickets, comments and files of the simulated account."""
-    yield simulation.tickets
-    for model in (Comment, Attachment):
-        yield model._base_manager.filter(ticket__provider=simulation.alias)
+def _uncertain(books: Books) -> int:
+    closings = sum(ticket.close_delivery == Delivery.UNCERTAIN for ticket in books.tickets)
+    return closings + sum(item.delivery == Delivery.UNCERTAIN for item in books.items)
 
 
-def _uncertain(simulation: Simulation) -> int:
-    closings = simulation.tickets.filter(close_delivery=Delivery.UNCERTAIN).count()
-    return closings + sum(rows.filter(delivery=Delivery.UNCERTAIN).count() for rows in _rows(simulation))
-
-
-def _queued(simulation: Simulation) -> Iterator[str]:
+def _queued(books: Books) -> Iterator[str]:
     """Yield what still waits, without what waits for a person to settle its ticket or comment."""
-    tickets, comments, files = _rows(simulation)
-    at_vendor = Q(ticket__delivery=Delivery.DELIVERED)
-    sendable = Q(comment=None) | Q(comment__delivery__in=[Delivery.QUEUED, Delivery.DELIVERED])
-    closing = tickets.filter(delivery=Delivery.DELIVERED, close_delivery=Delivery.QUEUED)
-    waiting = (tickets, comments.filter(at_vendor), files.filter(at_vendor & sendable))
-    for rows in (closing, *(rows.filter(delivery=Delivery.QUEUED) for rows in waiting)):
-        yield from map(token_of, rows)
+    for ticket in books.tickets:
+        at_vendor = ticket.delivery == Delivery.DELIVERED
+        if ticket.delivery == Delivery.QUEUED or (at_vendor and ticket.close_delivery == Delivery.QUEUED):
+            yield token_of(ticket)
+        if at_vendor:
+            comments, files = books.comments[ticket.pk], books.files[ticket.pk]
+            held = {comment.pk for comment in comments if comment.delivery not in SENDABLE}
+            free = [file for file in files if file.comment_id not in held]
+            yield from (token_of(item) for item in (*comments, *free) if item.delivery == Delivery.QUEUED)
 
 
-def _refused(simulation: Simulation) -> Iterator[str]:
+def _refused(books: Books) -> Iterator[str]:
     """Nothing that the simulated people say is refused by the vendors, and time is too short to give up."""
-    for rows in _rows(simulation):
-        for item in rows.filter(delivery=Delivery.REFUSED):
+    for item in books.items:
+        if item.delivery == Delivery.REFUSED:
             yield f"{token_of(item)} ({item.delivery_error})"
 
 
-def _judge_ticket(simulation: Simulation, ticket: Ticket, verdict: Verdict) -> None:
-    desk, stored = simulation.desk, simulation.vendor.tickets
-    remote_ids = [key for key, one in stored.items() if desk.description(one).startswith(ticket.description)]
+def _judge_ticket(ticket: Ticket, descriptions: dict[str, str], verdict: Verdict) -> None:
+    remote_ids = [key for key, description in descriptions.items() if description.startswith(ticket.description)]
     if ticket.delivery == Delivery.DELIVERED and ticket.remote_id not in remote_ids:
         verdict.lost.append(f"{ticket.description} is delivered as {ticket.remote_id}, the vendor has {remote_ids}")
     if ticket.delivery in (Delivery.DRAFT, Delivery.REFUSED) and remote_ids:
         verdict.doubled.append(f"{ticket.description} is {ticket.delivery}, but the vendor has it")
     if len(remote_ids) > 1:
         verdict.doubled.append(f"{ticket.description} is there {len(remote_ids)} times")
-    if ticket.delivery == Delivery.DELIVERED and ticket.remote_id in stored:
-        _judge_conversation(simulation, ticket, verdict)
 
 
-def _sent_after_deletion(simulation: Simulation) -> Iterator[str]:
+def _sent_after_deletion(books: Books, descriptions: dict[str, str]) -> Iterator[str]:
     """Yield what the vendor has although it was deleted here, which nobody can do once a byte may have left."""
-    ours = set(simulation.tickets.filter(origin=Ticket.Origin.HERE).values_list("description", flat=True))
-    for stored in simulation.vendor.tickets.values():
-        description = simulation.desk.description(stored)
+    ours = {ticket.description for ticket in books.tickets if ticket.origin == Ticket.Origin.HERE}
+    for description in descriptions.values():
         if not any(description.startswith(known) for known in ours):
             yield f"{description} was deleted here, but the vendor has it"
 
 
-def _judge_conversation(simulation: Simulation, ticket: Ticket, verdict: Verdict) -> None:
+def _judge_conversation(simulation: Simulation, books: Books, ticket: Ticket, verdict: Verdict) -> None:
     desk, stored = simulation.desk, simulation.vendor.tickets[str(ticket.remote_id)]
-    comments = ticket.comments.exclude(submitted_at=None).values_list("body", "delivery")
-    _compare(list(comments), desk.comments(stored), verdict)
-    files = ticket.attachments.exclude(submitted_at=None).values_list("name", "delivery")
-    _compare(list(files), desk.files(simulation.vendor, stored), verdict)
+    comments = [one for one in books.comments[ticket.pk] if one.submitted_at is not None]
+    _compare([(one.body, one.delivery) for one in comments], desk.comments(stored), verdict)
+    files = [one for one in books.files[ticket.pk] if one.submitted_at is not None]
+    _compare([(one.name, one.delivery) for one in files], desk.files(simulation.vendor, stored), verdict)
     if ticket.close_delivery == Delivery.DELIVERED and not desk.is_closed(stored):
         verdict.lost.append(f"the closing of {ticket.description}")
 
@@ -109,11 +103,11 @@ def _compare(ours: list[tuple[str, str]], theirs: list[str], verdict: Verdict) -
     verdict.doubled += [f"{text} is there {n} times too often" for text, n in (there - possible).items()]
 
 
-def _possibly_doubled(simulation: Simulation) -> Iterator[str]:
+def _possibly_doubled(simulation: Simulation, books: Books) -> Iterator[str]:
     """Yield the tickets of which more than one POST may have arrived without a person's word."""
     told = Counter(line.split("settle ")[1].rsplit(" ", 1)[0] for line in simulation.log if "settle " in line)
     entries = [entry for entry in simulation.vendor.ledger if entry.operation == "create" and _may_have_arrived(entry)]
-    for ticket in simulation.tickets:
+    for ticket in books.tickets:
         arrived = [entry for entry in entries if ticket.description.encode() in entry.body]
         if len(arrived) > 1 + told[ticket.description]:
             yield f"{ticket.description}: {len(arrived)} POSTs may have arrived"

@@ -33,9 +33,13 @@ class Desk:
     extension: str = "png"
 
     @property
+    def provider_name(self) -> str:
+        return self.name.partition("-")[0]
+
+    @property
     def backend(self) -> str:
-        family = self.name.partition("-")[0]
-        return f"django_support_tickets.providers.{family}.{family.title()}Provider"
+        module = f"django_support_tickets.providers.{self.provider_name}"
+        return f"{module}.{self.provider_name.title()}Provider"
 
     def provider(self, sandbox: Sandbox) -> dict[str, Any]:
         """Return the entry of SUPPORT_TICKETS_PROVIDERS; no rate, since nobody should have to wait for it."""
@@ -105,3 +109,8 @@ DESKS = {
         ),
     )
 }
+
+#: Provider -> the ways of using it.
+WAYS: dict[str, list[str]] = {}
+for _desk in DESKS.values():
+    WAYS.setdefault(_desk.provider_name, []).append(_desk.name)

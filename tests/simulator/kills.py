@@ -25,6 +25,17 @@ from tests.outbox.servers import address_of, new_database, trouble_with
 NAMES = ("ripio", "moov", "verifik-app", "ankra")
 #: Where a worker may stand still and be overtaken without anybody being able to know better than it.
 STANDSTILLS = ("outbox/items.py:next_item:return", "outbox/claims.py:mark:call", "outbox/delivery.py:_call:return")
+#: Points at which a worker comes by if the vendor fails in one of these ways.
+FAILURES = {
+    "outbox/delivery.py:_outcome:call": ("rate-limited", "server-error", "reset-after-commit"),
+    "models/pauses.py:pause:return": ("rate-limited",),
+    "models/pauses.py:note_failure:return": ("server-error", "reset-before", "reset-after-commit"),
+    "outbox/claims.py:release:call": ("rate-limited", "server-error", "reset-after-commit"),
+    "outbox/claims.py:release:return": ("rate-limited", "server-error", "reset-after-commit"),
+    "outbox/settling.py:_settle_failed:return": ("server-error", "reset-after-commit"),
+}
+#: Where no lost answer can be searched for, and all else ends well.
+ONLY_AT = {"outbox/settling.py:_settle_failed:return": ("ripio",)}
 LEASE = 2 * 120 + 1
 TICKETS_AT_ONCE = 8
 
@@ -71,14 +82,16 @@ class Ordeal:
 
         points = [str(point) for point in POINTS]
         while self.deaths.total() < kills:
-            name = self.draw.choice(NAMES)
+            point = self.draw.choice(points)
+            name = self.draw.choice(ONLY_AT.get(point, NAMES))
             self.live_on(name)
             if self.draw.random() < 0.1:
                 self.stop(name)
-            self.kill(name, self.draw.choice(points))
+            self.lead_to(point, name)
+            self.kill(name, point)
             self.wait(self.draw.choice([0, 0, 31, 61, LEASE]))
             if self.draw.random() < 0.1:
-                self.check_leases()
+                self.check_leases(name)
             self.wake_some()
         self.finish()
 
@@ -94,6 +107,18 @@ class Ordeal:
                 step()
         if self.draw.random() < 0.3:
             history.fail()
+
+    def lead_to(self, point: str, name: str) -> None:
+        """Let happen what a worker must meet to pass a point that is off the usual way."""
+        vendor = self.sandbox_of(name)
+        if point in FAILURES:
+            self.end_pauses()
+            vendor.fail_next("*", self.draw.choice(FAILURES[point]))
+        if point.startswith("outbox/searching.py"):
+            self.end_pauses()
+            vendor.fail_next("create", "reset-after-commit")
+            self.work(name)
+            self.wait(LEASE)
 
     def kill(self, name: str, point: str) -> None:
         status = self.work(name, point=point, after=self.draw.choice([1, 1, 2]), signal="SIGKILL")["status"]
@@ -119,17 +144,17 @@ class Ordeal:
         if seconds:
             pass_time(seconds, self.sandbox)
 
-    def check_leases(self) -> None:
+    def check_leases(self, name: str) -> None:
         """A lease and one poll later nobody holds what the dead have held."""
         from django_support_tickets.models import OutboxEntry
 
         self.wait(LEASE)
-        held = set(OutboxEntry.objects.filter(lease_token__isnull=False).values_list("lease_token", flat=True))
-        for name in NAMES:
-            self.sandbox_of(name).clear_failures()
-            self.end_pauses()
-            self.work(name)
-        self.unfreed += OutboxEntry.objects.filter(lease_token__in=held).count()
+        entries = OutboxEntry.objects.filter(provider=name)
+        held = set(entries.filter(lease_token__isnull=False).values_list("lease_token", flat=True))
+        self.sandbox_of(name).clear_failures()
+        self.end_pauses()
+        self.work(name)
+        self.unfreed += entries.filter(lease_token__in=held).count()
 
     def sandbox_of(self, name: str) -> Any:
         return self.histories[name].vendor
@@ -194,7 +219,8 @@ def torment(database: str, files: str, *, kills: int, seed: int) -> int:
     from tests.simulator.desks import DESKS
 
     with Sandbox(seed=seed) as sandbox:
-        accounts = {name: DESKS[name].provider(sandbox) for name in NAMES}
+        accounts: dict[str, Any] = {name: DESKS[name].provider(sandbox) for name in NAMES}
+        accounts["local"] = {"BACKEND": "django_support_tickets.providers.local.LocalProvider"}
         os.environ["SUPPORT_TICKETS_TEST_DATABASE"] = database
         os.environ["SUPPORT_TICKETS_TEST_PROVIDERS"] = json.dumps(accounts)
         os.environ["SUPPORT_TICKETS_TEST_FILES"] = files

@@ -47,15 +47,28 @@ def obey(order: dict[str, Any]) -> dict[str, int]:
     return {"status": status, "stopped": pid} if os.WIFSTOPPED(status) else {"status": status}
 
 
+def warm_up() -> None:
+    """Import and compile what a worker would at its first push, once for all of them; leave no connection open."""
+    for name in ("providers.ankra", "providers.moov", "providers.ripio", "providers.verifik"):
+        importlib.import_module(f"django_support_tickets.{name}")
+    importlib.import_module("tests.simulator.points")
+    from django.db import connections
+
+    from django_support_tickets.models import Comment, Ticket
+
+    ticket = Ticket.objects.create(provider="local", subject="A case")
+    Comment.objects.create(ticket=ticket, body="Any news?")
+    work({"alias": "local", "workers": 1})
+    ticket.delete()
+    connections.close_all()
+
+
 def main() -> None:
     """Obey until the input ends."""
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "tests.outbox.site")
     django.setup()
     logging.disable(logging.CRITICAL)
-    # What a worker would import at its first push, once for all of them.
-    for name in ("outbox.push", "providers.ankra", "providers.moov", "providers.ripio", "providers.verifik"):
-        importlib.import_module(f"django_support_tickets.{name}")
-    importlib.import_module("tests.simulator.points")
+    warm_up()
     for line in sys.stdin:
         sys.stdout.write(json.dumps(obey(json.loads(line))) + "\n")
         sys.stdout.flush()

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import timedelta
+from functools import cache
 
-from django.db.models import F, Model
+from django.db.models import DurationField, F, Model
 
 from django_support_tickets.models import OutboxEntry, ProviderState, Ticket
+from django_support_tickets.models.statements import Slot, Statement, slot, updating
 from django_support_tickets.testing.sandbox import Sandbox
 
 #: Columns in epoch milliseconds, and those that are datetimes.
@@ -19,13 +22,24 @@ MOMENTS: dict[type[Model], tuple[str, ...]] = {Ticket: ("next_poll_at", "synced_
 
 def pass_time(seconds: float, sandbox: Sandbox | None = None, *, using: str = "default") -> None:
     """Let everything be `seconds` older than it is."""
-    milliseconds = int(seconds * 1000)
-    for model, columns in EPOCHS.items():
-        shifted = {name: F(name) - milliseconds for name in columns}
-        model._base_manager.using(using).update(**shifted)
-    OutboxEntry.objects.using(using).filter(not_before__gt=0).update(not_before=F("not_before") - milliseconds)
-    for model, columns in MOMENTS.items():
-        moved = {name: F(name) - timedelta(seconds=seconds) for name in columns}
-        model._base_manager.using(using).update(**moved)
+    for statement in _shifting():
+        statement.run(using, milliseconds=int(seconds * 1000), time=timedelta(seconds=seconds))
     if sandbox is not None:
         sandbox.advance(seconds)
+
+
+@cache
+def _shifting() -> tuple[Statement, ...]:
+    """Return the statements that shift all rows; slots: milliseconds, time."""
+    return tuple(_statements())
+
+
+def _statements() -> Iterator[Statement]:
+    milliseconds = slot(OutboxEntry, "not_before", "milliseconds")
+    for model, columns in EPOCHS.items():
+        yield Statement(updating(model._base_manager.all(), **{name: F(name) - milliseconds for name in columns}))
+    waiting = OutboxEntry.objects.filter(not_before__gt=0)
+    yield Statement(updating(waiting, not_before=F("not_before") - milliseconds))
+    for model, columns in MOMENTS.items():
+        time = Slot("time", DurationField())
+        yield Statement(updating(model._base_manager.all(), **{name: F(name) - time for name in columns}))

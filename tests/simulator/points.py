@@ -1,4 +1,4 @@
-"""Named points of a push at which a worker can be ended, found by Python's profile hook: nothing is patched."""
+"""Named points of a push at which a worker can be ended, found by Python's trace hook: nothing is patched."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ POINTS = tuple(
         # What nothing announced is queued, the claim not made.
         "outbox/intake.py:sweep:return",
         # Inside the transaction of the claim, the mark or the settlement, and after the claim's.
-        "outbox/statements.py:_filled:call",
-        "outbox/statements.py:run:return",
+        "models/statements.py:run:call",
+        "models/statements.py:run:return",
         "outbox/claims.py:_lease:return",
         "outbox/claims.py:claim_next:return",
         # Claimed, not marked.
@@ -51,7 +51,7 @@ POINTS = tuple(
         # Answered, nothing of it stored.
         "outbox/delivery.py:_call:return",
         # Inside the transaction that stores it.
-        "outbox/settling.py:_store:return",
+        "outbox/storing.py:store:return",
         "outbox/settling.py:_finish:return",
         "outbox/facts.py:write_event:return",
         # Stored.
@@ -78,18 +78,36 @@ def ending(point: Point, action: Callable[[], Any], *, after: int = 1) -> Iterat
     """Run `action` when the point is passed for the `after`th time inside the block, in any thread."""
     left = [after]
 
-    def watch(frame: FrameType, event: str, argument: Any) -> None:
+    def enter(frame: FrameType, event: str, argument: Any) -> Callable[..., Any] | None:
         code = frame.f_code
-        if code.co_name == point.function and event == point.event and code.co_filename.endswith(point.file):
-            left[0] -= 1
-            if left[0] == 0:
-                sys.setprofile(None)
-                action()
+        if left[0] <= 0:
+            sys.settrace(None)  # a thread that has outlived the block
+            return None
+        if code.co_name != point.function or not code.co_filename.endswith(point.file):
+            return None  # nothing inside this frame is of interest
+        if point.event == "call":
+            pass_by()
+            return None
+        frame.f_trace_lines = False
+        return leave
 
-    threading.setprofile(watch)
-    sys.setprofile(watch)
+    def leave(frame: FrameType, event: str, argument: Any) -> Callable[..., Any]:
+        if event == "return":
+            pass_by()
+        return leave
+
+    def pass_by() -> None:
+        left[0] -= 1
+        if left[0] == 0:
+            sys.settrace(None)
+            action()
+
+    before = sys.gettrace()
+    threading.settrace(enter)
+    sys.settrace(enter)
     try:
         yield
     finally:
-        sys.setprofile(None)
-        threading.setprofile(None)
+        left[0] = 0
+        sys.settrace(before)
+        threading.settrace(before)  # type: ignore[arg-type]

@@ -6,12 +6,12 @@ import random
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 from django.core.exceptions import ValidationError
 from django.core.files.base import ContentFile
 from django.db import transaction
-from django.db.models import ProtectedError, QuerySet
+from django.db.models import ProtectedError
 from django.test import override_settings
 from django.utils import timezone
 
@@ -27,9 +27,12 @@ from django_support_tickets.records import Capabilities
 from django_support_tickets.sync import pull
 from django_support_tickets.testing.sandbox import QUICK_FAULTS, Fault, Sandbox
 from django_support_tickets.transport import forget_accounts
+from tests.simulator.books import read
 from tests.simulator.desks import Desk
 from tests.simulator.passing import pass_time
 from tests.simulator.points import POINTS, ending
+
+T = TypeVar("T")
 
 PICTURE = b"\x89PNG\r\n\x1a\n" + b"\0" * 64
 #: Faults that a request may meet; none of them takes time.
@@ -112,10 +115,6 @@ class Simulation:
         chosen()
 
     @property
-    def tickets(self) -> QuerySet[Ticket]:
-        return Ticket.objects.filter(provider=self.alias)
-
-    @property
     def moments(self) -> frozenset[str]:
         rules = self.capabilities.attachments
         return rules.moments if rules else frozenset()
@@ -143,7 +142,7 @@ class Simulation:
                 self._add_file(ticket)
 
     def comment(self) -> None:
-        ticket = self._some(self.tickets.filter(delivery__in=[Delivery.QUEUED, Delivery.DELIVERED]))
+        ticket = self._some_ticket(Delivery.QUEUED, Delivery.DELIVERED)
         if ticket is None or not self.capabilities.can_comment:
             return
         # Sometimes the same words again.
@@ -160,7 +159,7 @@ class Simulation:
 
     def say_again(self) -> None:
         """Say the same thing twice, and let one of the answers be lost."""
-        ticket = self._some(self.tickets.filter(delivery=Delivery.DELIVERED))
+        ticket = self._some_ticket(Delivery.DELIVERED)
         if ticket is None or not self.capabilities.can_comment:
             return
         body = f"Again {self.token()}."
@@ -171,7 +170,7 @@ class Simulation:
             self.push()
 
     def attach(self) -> None:
-        ticket = self._some(self.tickets.filter(delivery__in=[Delivery.QUEUED, Delivery.DELIVERED]))
+        ticket = self._some_ticket(Delivery.QUEUED, Delivery.DELIVERED)
         if ticket is not None and self.moments & {"create", "after"}:
             self._try(lambda: self._add_file(ticket), f"a file for {ticket.description}")
 
@@ -186,25 +185,24 @@ class Simulation:
         return timezone.now() - timedelta(seconds=self.draw.choice([0, 0, 300]))
 
     def close(self) -> None:
-        ticket = self._some(self.tickets.filter(delivery=Delivery.DELIVERED))
+        ticket = self._some_ticket(Delivery.DELIVERED)
         if ticket is not None:
             self._try(lambda: decisions.request_close(ticket), f"close {ticket.description}")
 
     def cancel(self) -> None:
-        comments = Comment.objects.filter(ticket__provider=self.alias)
-        rows: Any = self.draw.choice([self.tickets, comments])
-        item = self._some(rows.filter(delivery=Delivery.QUEUED))
+        items = read(self.draw.choice([Ticket, Comment]), self.alias)
+        item = self._some([item for item in items if item.delivery == Delivery.QUEUED])
         if item is not None:
             self._try(lambda: decisions.cancel(item), f"cancel {token_of(item)}")
 
     def delete(self) -> None:
-        ticket = self._some(self.tickets.filter(delivery=Delivery.QUEUED))
+        ticket = self._some_ticket(Delivery.QUEUED)
         if ticket is not None:
             self._try(ticket.delete, f"delete {ticket.description}")
 
     def settle(self) -> None:
         """Let a person look at the vendor, when nothing is on its way any more, and say what is there."""
-        ticket = self._some(self.tickets.filter(delivery=Delivery.UNCERTAIN))
+        ticket = self._some_ticket(Delivery.UNCERTAIN)
         if ticket is None or self.frozen:
             return
         self.wait(600)
@@ -230,9 +228,11 @@ class Simulation:
             what += f" refused: {error}"
         self.note(what)
 
-    def _some(self, rows: Any) -> Any:
-        found = list(rows.order_by("pk"))
-        return self.draw.choice(found) if found else None
+    def _some_ticket(self, *deliveries: Delivery) -> Ticket | None:
+        return self._some([ticket for ticket in read(Ticket, self.alias) if ticket.delivery in deliveries])
+
+    def _some(self, items: list[T]) -> T | None:
+        return self.draw.choice(items) if items else None
 
     # Workers.
 

@@ -5,16 +5,51 @@ from __future__ import annotations
 import logging
 import os
 import time
+from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Executor
+from dataclasses import dataclass
 
 import django
 from django.test.utils import setup_test_environment
 
-BATCH = 100
+#: Histories that a process is given at a time.
+PORTION = 10
 Job = tuple[str, int]
-#: The provider, how many were lost, doubled and uncertain, and the story if something went wrong.
-Result = tuple[str, int, int, int, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What one history has come to; `story` tells it if something went wrong."""
+
+    provider: str
+    lost: int
+    doubled: int
+    uncertain: int
+    story: str
+
+
+@dataclass(slots=True)
+class Total:
+    """What the histories of one provider have come to."""
+
+    lost: int = 0
+    doubled: int = 0
+    uncertain: int = 0
+    runs: int = 0
+
+    def add(self, result: Result) -> None:
+        self.lost += result.lost
+        self.doubled += result.doubled
+        self.uncertain += result.uncertain
+        self.runs += 1
+
+    @property
+    def is_bad(self) -> bool:
+        return bool(self.lost or self.doubled)
+
+    def __str__(self) -> str:
+        return f"lost {self.lost} doubled {self.doubled} uncertain {self.uncertain} histories {self.runs}"
 
 
 def set_up() -> None:
@@ -37,13 +72,23 @@ def live(job: Job) -> Result:
     simulation, verdict = live_through(DESKS[name], seed)
     is_wrong = verdict.lost or verdict.doubled
     story = "\n".join(explain(simulation, verdict)) if is_wrong else ""
-    return name, len(verdict.lost), len(verdict.doubled), verdict.uncertain, story
+    return Result(DESKS[name].provider_name, len(verdict.lost), len(verdict.doubled), verdict.uncertain, story)
+
+
+def live_all(jobs: list[Job]) -> list[Result]:
+    return [live(job) for job in jobs]
 
 
 def results(executor: Executor, jobs: list[Job], *, seconds: float) -> Iterator[Result]:
-    """Yield the results; begin nothing after `seconds`."""
+    """Yield the results in order; begin nothing after `seconds`."""
     ends_at = time.monotonic() + seconds
-    for start in range(0, len(jobs), BATCH):
+    waiting = deque(executor.submit(live_all, portion) for portion in _portions(jobs))
+    while waiting:
+        yield from waiting.popleft().result()
         if time.monotonic() > ends_at:
-            return
-        yield from executor.map(live, jobs[start : start + BATCH], chunksize=5)
+            waiting = deque(future for future in waiting if not future.cancel())
+
+
+def _portions(jobs: list[Job]) -> Iterator[list[Job]]:
+    for start in range(0, len(jobs), PORTION):
+        yield jobs[start : start + PORTION]
