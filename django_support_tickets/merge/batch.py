@@ -163,7 +163,7 @@ class Batch:
         record, ticket = one.fetched.record, one.ticket
         if not one.imported:
             one.changes = apply_fields(ticket, record)
-        one.conversation.merge(ticket, record)
+        one.conversation.merge(ticket, record, now=self.now)
         if record.last_comment_at is ABSENT:
             one.note_latest_comment()
         one.found_again, ticket.missing_since = ticket.missing_since is not None, None

@@ -53,7 +53,9 @@ def moment(value: Any) -> datetime | None:
     """Return a datetime as this project stores it, None if it is none or out of any calendar's reach."""
     if not isinstance(value, datetime) or not 1970 <= value.year < 9999:
         return None
-    return project_time(value.astimezone(UTC) if value.tzinfo else value.replace(tzinfo=UTC))
+    if value.tzinfo is not UTC:
+        value = value.astimezone(UTC) if value.tzinfo else value.replace(tzinfo=UTC)
+    return project_time(value)
 
 
 def tags(value: Any) -> list[str]:

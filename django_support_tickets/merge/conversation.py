@@ -8,8 +8,6 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from django.utils import timezone
-
 from django_support_tickets.merge import cleaning
 from django_support_tickets.merge.writing import new_row
 from django_support_tickets.models import Attachment, Comment, Delivery, Ticket
@@ -43,12 +41,12 @@ class Conversation:
     new_attachments: list[Attachment] = field(default_factory=list)
     changed_attachments: list[Attachment] = field(default_factory=list)
 
-    def merge(self, ticket: Ticket, record: TicketRecord) -> None:
+    def merge(self, ticket: Ticket, record: TicketRecord, *, now: datetime) -> None:
         """Sort the record's comments and files into new, linked and edited ones. Nothing is ever removed."""
         if record.comments:
-            self._merge_comments(ticket, record.comments)
+            self._merge_comments(ticket, record.comments, now=now)
         if record.attachments:
-            self._merge_attachments(ticket, record.attachments)
+            self._merge_attachments(record.attachments, now=now)
 
     @property
     def latest(self) -> datetime | None:
@@ -59,7 +57,7 @@ class Conversation:
     def has_file_of_new_comment(self) -> bool:
         return any(file.comment is not None and file.comment.pk is None for file in self.new_attachments)
 
-    def _merge_comments(self, ticket: Ticket, records: Sequence[CommentRecord]) -> None:
+    def _merge_comments(self, ticket: Ticket, records: Sequence[CommentRecord], *, now: datetime) -> None:
         known = {comment.remote_id: comment for comment in self.comments if comment.remote_id}
         ours = [comment for comment in self.comments if not comment.remote_id and comment.delivery in MAY_BE_THERE]
         counted: Counter[str] = Counter()
@@ -69,33 +67,33 @@ class Conversation:
             if record is copy or not remote_id:
                 continue
             if (stored := known.get(remote_id)) is not None:
-                self._edit(stored, record)
+                self._edit(stored, record, now=now)
             elif (own := _take_echo(ours, record)) is not None:
                 own.remote_id = remote_id
                 known[remote_id] = own
                 self.linked_comments.append(own)
             else:
-                known[remote_id] = self._add_comment(ticket, remote_id, record)
+                known[remote_id] = self._add_comment(remote_id, record, now=now)
 
-    def _add_comment(self, ticket: Ticket, remote_id: str, record: CommentRecord) -> Comment:
-        values, now = _comment_values(record), timezone.now()
+    def _add_comment(self, remote_id: str, record: CommentRecord, *, now: datetime) -> Comment:
+        values = _comment_values(record)
         created_at = min(values["sent_at"] or now, now)
         comment = new_row(Comment, remote_id=remote_id, delivery=Delivery.DELIVERED, created_at=created_at, **values)
         self.new_comments.append(comment)
         return comment
 
-    def _edit(self, stored: Comment, record: CommentRecord) -> None:
+    def _edit(self, stored: Comment, record: CommentRecord, *, now: datetime) -> None:
         if not _is_from_vendor(stored):
             return
         values = _comment_values(record)
         if any(getattr(stored, name) != value for name, value in values.items()):
             for name, value in values.items():
                 setattr(stored, name, value)
-            stored.updated_at = timezone.now()
+            stored.updated_at = now
             if stored.pk is not None:
                 self.edited_comments.append(stored)
 
-    def _merge_attachments(self, ticket: Ticket, records: Sequence[AttachmentRecord]) -> None:
+    def _merge_attachments(self, records: Sequence[AttachmentRecord], *, now: datetime) -> None:
         known = {file.remote_id: file for file in self.attachments if file.remote_id}
         ours = [file for file in self.attachments if not file.remote_id and file.delivery in MAY_BE_THERE]
         by_comment = {comment.remote_id: comment for comment in (*self.comments, *self.new_comments)}
@@ -107,7 +105,7 @@ class Conversation:
                 known[remote_id] = stored
                 self._refresh(stored, remote_id, record)
                 continue
-            file = new_row(Attachment, remote_id=remote_id, **_attachment_values(record))
+            file = new_row(Attachment, remote_id=remote_id, created_at=now, **_attachment_values(record))
             if record.comment_id in by_comment:
                 file.comment = by_comment[record.comment_id]
             known[remote_id] = file

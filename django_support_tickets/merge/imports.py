@@ -10,6 +10,7 @@ from django_support_tickets.merge.arrivals import Fetched, MergeCounts
 from django_support_tickets.merge.batch import Batch, News
 from django_support_tickets.merge.ownership import read_fields
 from django_support_tickets.merge.pages import in_transaction, one_by_one, unique_pages, write_one
+from django_support_tickets.merge.reading import read_rows
 from django_support_tickets.merge.writing import begin_writing, find_keys, insert_rows, new_row
 from django_support_tickets.models import Delivery, Ticket, TicketEvent
 from django_support_tickets.providers import providers
@@ -59,11 +60,11 @@ def _write(batch: Batch, page: list[Fetched]) -> MergeCounts:
 
 
 def _known(batch: Batch, page: list[Fetched]) -> set[str]:
-    rows = Ticket.objects.using(batch.using).filter(provider=batch.alias)
-    remote_ids = rows.filter(remote_id__in=[one.record.remote_id for one in page]).values_list("remote_id", flat=True)
+    remote_ids = [one.record.remote_id for one in page]
+    stored = read_rows(Ticket, ("remote_id",), using=batch.using, alias=batch.alias, remote_ids=remote_ids)
     keys = [str(one.record.key) for one in page if one.record.key]
-    found = {str(key) for key in rows.filter(key__in=keys).values_list("key", flat=True)} if keys else set()
-    return found | {remote_id for remote_id in remote_ids if remote_id}
+    ours = Ticket.objects.using(batch.using).filter(provider=batch.alias, key__in=keys).values_list("key", flat=True)
+    return {remote_id for (remote_id,) in stored} | (set(map(str, ours)) if keys else set())
 
 
 def _new_ticket(batch: Batch, one: Fetched) -> Ticket:

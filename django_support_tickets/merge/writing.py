@@ -12,6 +12,8 @@ from django.db import connections
 from django.db.models import BigIntegerField, DateTimeField, FileField, JSONField, Model, UUIDField
 from django.db.models.base import ModelState
 
+from django_support_tickets.merge.reading import read_keys
+
 M = TypeVar("M", bound=Model)
 
 Row = tuple[int, Sequence[Any]] | tuple[int, Sequence[Any], Any]
@@ -69,8 +71,7 @@ def find_keys(model: type[Any], rows: Sequence[Any], *, using: str) -> None:
     """Give inserted instances their primary key by their `key`."""
     if not rows:
         return
-    stored = model._base_manager.using(using).filter(key__in=[row.key for row in rows])
-    pks = dict(stored.values_list("key", "pk"))
+    pks = read_keys(model, [row.key for row in rows], using=using)
     for row in rows:
         row.pk = pks[row.key]
         row._state.adding, row._state.db = False, using
@@ -105,10 +106,12 @@ def _defaults(model: type[Model]) -> tuple[dict[str, Any], list[tuple[str, Calla
 
 def _prepared(fields: Sequence[Any], rows: Iterable[Sequence[Any]], *, using: str) -> list[list[Any]]:
     """Return values as `_execute` takes them."""
-    prepares = [_preparation(field, using) for field in fields]
-    return [
-        [prepare(value) if prepare else value for prepare, value in zip(prepares, row, strict=True)] for row in rows
-    ]
+    ready = [list(row) for row in rows]
+    for place, field in enumerate(fields):
+        if (prepare := _preparation(field, using)) is not None:
+            for row in ready:
+                row[place] = prepare(row[place])
+    return ready
 
 
 def _preparation(field: Any, using: str) -> Prepare | None:

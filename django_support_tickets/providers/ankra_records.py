@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from datetime import datetime
+from types import MappingProxyType
 from typing import Any
 
 from django_support_tickets.providers.http import (
@@ -65,6 +66,9 @@ IMAGES: Mapping[str, re.Pattern[bytes]] = {
     "image/webp": re.compile(rb"RIFF.{4}WEBP", re.DOTALL),
     "image/gif": re.compile(rb"GIF8[79]a"),
 }
+
+#: The answer of rows, of which a walk reads a hundred thousand: one for all of them.
+NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 REFERENCE = re.compile(r"^Reference: ([0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12})[ \t\r]*$", re.MULTILINE)
 
@@ -159,6 +163,7 @@ def to_row(data: Any) -> TicketRecord:
         remote_status=loaded(ticket, "status", text_of),
         created_at=loaded(ticket, "created_at", time_of),
         updated_at=loaded(ticket, "updated_at", time_of),
+        raw=NOTHING,
     )
 
 

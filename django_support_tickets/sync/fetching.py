@@ -22,7 +22,6 @@ from django_support_tickets.merge import (
     update_rows,
 )
 from django_support_tickets.models import OutboxEntry, Ticket, moment_of
-from django_support_tickets.providers import providers
 from django_support_tickets.records import TicketRecord, TicketRef
 from django_support_tickets.sync.missing import is_braked, mark_missing
 from django_support_tickets.sync.run import Run
@@ -145,8 +144,8 @@ class Fetching:
         started_at = self.run.clock()
         answer: TicketRecord | Exception
         try:
-            with providers[self.run.alias] as provider, total_deadline(provider.deadline_of("get")):
-                answer = provider.get(TicketRef(remote_id=remote_id, customer_id=customer_id))
+            with total_deadline(self.run.provider.deadline_of("get")):
+                answer = self.run.provider.get(TicketRef(remote_id=remote_id, customer_id=customer_id))
             if answer.remote_id != remote_id:
                 answer = Ambiguous("another ticket came back", alias=self.run.alias, operation="get")
         except Exception as error:  # counted and named where it is taken

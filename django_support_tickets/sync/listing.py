@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from array import array
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import NamedTuple
@@ -31,10 +32,10 @@ class Walk:
     seen: array[int] = field(default_factory=lambda: array("q"))
     cursors: set[str] = field(default_factory=set)
 
-    def has_seen(self, pk: int) -> bool:
-        """Return whether the list has shown a ticket; `seen` must be sorted."""
-        place = bisect_left(self.seen, pk)
-        return place < len(self.seen) and self.seen[place] == pk
+    def unseen(self, pks: Sequence[int]) -> set[int]:
+        """Return those of some keys, in their order, that the list has not shown; `seen` must be sorted."""
+        shown = self.seen[bisect_left(self.seen, pks[0]) : bisect_right(self.seen, pks[-1])]
+        return set(pks).difference(shown)
 
 
 class Listed(NamedTuple):

@@ -6,7 +6,7 @@ import logging
 import math
 import time
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import ExitStack, closing
 
 from django.db import DEFAULT_DB_ALIAS
 from django.utils import timezone
@@ -49,8 +49,10 @@ def pull(
     InvalidProvider for an alias that cannot be used.
     """
     refuse_inside_transaction()
-    provider = providers[alias]
-    with turns.short(), closing(Crew[Callable[[], None]](_useful(workers, provider))) as crew:
+    with ExitStack() as stack:
+        provider = stack.enter_context(providers[alias])
+        stack.enter_context(turns.short())
+        crew = stack.enter_context(closing(Crew[Callable[[], None]](_useful(workers, provider))))
         run = Run(alias, using, provider, crew, stop=stop, progress=progress)
         if dry_run:
             run.report = report or (lambda difference: None)

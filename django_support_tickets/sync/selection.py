@@ -58,11 +58,11 @@ def oldest_first(rows: QuerySet[Ticket]) -> Iterator[Due]:
         after = Q(next_poll_at__gt=last.next_poll_at) | Q(next_poll_at=last.next_poll_at, pk__gt=last.pk)
 
 
-def keys_of(rows: QuerySet[Ticket]) -> Iterator[int]:
-    """Yield primary keys in their order."""
+def keys_of(rows: QuerySet[Ticket]) -> Iterator[list[int]]:
+    """Yield primary keys in their order, some thousand at a time."""
     keys, after = rows.order_by("pk").values_list("pk", flat=True), 0
     while batch := list(keys.filter(pk__gt=after)[: 10 * BATCH]):
-        yield from batch
+        yield batch
         after = batch[-1]
 
 

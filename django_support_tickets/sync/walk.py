@@ -14,7 +14,6 @@ from django.db.models import Q
 from django_support_tickets.exceptions import Refused
 from django_support_tickets.merge import NOT_FOUND, read_rows
 from django_support_tickets.models import ProviderState, Ticket, milliseconds, moment_of
-from django_support_tickets.providers import providers
 from django_support_tickets.records import Page, TicketRecord
 from django_support_tickets.sync.fetching import Fetching
 from django_support_tickets.sync.listing import Listed, Walk, is_news
@@ -90,8 +89,8 @@ class Walking:
     def _list(self, walk: Walk) -> Callable[[], None]:
         """Ask for one page; runs in a thread of the crew, and what it returns in the writing one."""
         try:
-            with providers[self.run.alias] as provider, total_deadline(provider.deadline_of("list")):
-                page = provider.list_changed(walk.state.scope, walk.cursor)
+            with total_deadline(self.run.provider.deadline_of("list")):
+                page = self.run.provider.list_changed(walk.state.scope, walk.cursor)
             if not isinstance(page, Page):
                 raise TypeError("not a Page")
         except Exception as error:  # counted and named where it is taken
@@ -131,7 +130,7 @@ class Walking:
 
     def _collect(self, walk: Walk, page: Page, *, is_last: bool) -> None:
         """Take the rows of a page, and use them when there are enough for a query."""
-        walk.rows.update((record.remote_id, record) for record in page.records if record.remote_id)
+        walk.rows |= {record.remote_id: record for record in page.records if record.remote_id}
         is_time = time.monotonic() - walk.saved_at > SAVE_WITHIN
         if is_last or is_time or self.run.is_over or len(walk.rows) >= BATCH:
             self._use(walk, is_last=is_last, saves=is_last or is_time or self.run.is_over)
@@ -193,21 +192,21 @@ class Walking:
     def _suspect_unlisted(self, walk: Walk) -> None:
         """Have those looked at that a whole walk has not shown; only the GET can find them missing."""
         walk.seen = array("q", sorted(walk.seen))
-        unlisted, total = [], 0
-        for pk in self._expected(walk):
-            total += 1
-            if not walk.has_seen(pk):
-                unlisted.append(pk)
-                if len(unlisted) > BRAKE_COUNT:
-                    break
+        unlisted, total = set[int](), 0
+        for pks in self._expected(walk):
+            total += len(pks)
+            unlisted |= walk.unseen(pks)
+            if len(unlisted) > BRAKE_COUNT:
+                break
         if is_braked(len(unlisted), of=total):
-            self.run.counts.braked = max(self.run.counts.braked, len(unlisted))
+            # Where there are more than that, not all are counted.
+            self.run.counts.braked = max(self.run.counts.braked, min(len(unlisted), BRAKE_COUNT + 1))
         elif unlisted:
             now = moment_of(self.run.clock())
             rows = Ticket.objects.using(self.run.using).filter(pk__in=unlisted)
             rows.update(next_poll_at=now, digest=NOT_FOUND)
 
-    def _expected(self, walk: Walk) -> Iterator[int]:
+    def _expected(self, walk: Walk) -> Iterator[list[int]]:
         """Return the tickets that the list should have shown: at the vendor since before the walk began."""
         began = moment_of(walk.started_at)
         rows = living_tickets(self.run.alias, self.run.provider.capabilities, using=self.run.using).filter(

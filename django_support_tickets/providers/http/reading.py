@@ -73,7 +73,8 @@ def time_of(value: Any) -> datetime | None:
         moment = _moment(value)
         if moment is None:
             return None
-        moment = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+        if moment.tzinfo is not UTC:
+            moment = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
     except (ValueError, OverflowError, OSError, TypeError):
         return None
     return moment if 1970 <= moment.year < 9999 else None
