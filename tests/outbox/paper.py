@@ -42,6 +42,8 @@ class Desk:
     drafts: dict[str, TicketDraft] = field(default_factory=dict)
     calls: list[str] = field(default_factory=list)
     files: list[tuple[str, bytes]] = field(default_factory=list)
+    #: The names of the files that came with or for each ticket.
+    arrived: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
     script: dict[str, deque[Step]] = field(default_factory=lambda: defaultdict(deque))
     finds: list[TicketDraft] = field(default_factory=list)
 
@@ -97,7 +99,7 @@ class PaperProvider(Provider):
                 comments=(),
                 attachments=(),
             )
-            self._read(draft.files)
+            self._read(remote_id, draft.files)
             desk.drafts[remote_id] = draft
             desk.tickets[remote_id] = record
             return record
@@ -121,7 +123,7 @@ class PaperProvider(Provider):
             comments = ticket.comments or ()
             comment = CommentRecord(remote_id=f"C{len(comments) + 1}", author_type=AuthorType.CUSTOMER, body=draft.body)
             desk.tickets[ref.remote_id] = replace(ticket, comments=(*comments, comment))
-            self._read(draft.files)
+            self._read(ref.remote_id, draft.files)
             return comment
 
         comment: CommentRecord = desk.meet("comment", act)
@@ -133,7 +135,7 @@ class PaperProvider(Provider):
             files = ticket.attachments or ()
             record = AttachmentRecord(remote_id=f"F{len(files) + 1}", name=file.name, size=file.size)
             desk.tickets[ref.remote_id] = replace(ticket, attachments=(*files, record))
-            self._read((file,))
+            self._read(ref.remote_id, (file,))
             return record
 
         record: AttachmentRecord = desk.meet("upload", act)
@@ -149,7 +151,8 @@ class PaperProvider(Provider):
         return record
 
     @staticmethod
-    def _read(files: tuple[FileDraft, ...]) -> None:
+    def _read(remote_id: str, files: tuple[FileDraft, ...]) -> None:
         for file in files:
+            desk.arrived[remote_id].append(file.name)
             with file.open() as stream:
                 desk.files.append((file.name, stream.read()))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections import Counter
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from functools import partial
@@ -27,7 +28,7 @@ from django_support_tickets.records import Capabilities
 from django_support_tickets.sync import pull
 from django_support_tickets.testing.sandbox import QUICK_FAULTS, Fault, Sandbox
 from django_support_tickets.transport import forget_accounts
-from tests.simulator.books import read
+from tests.simulator.books import Books, read
 from tests.simulator.desks import Desk
 from tests.simulator.passing import pass_time
 from tests.simulator.points import POINTS, ending
@@ -202,15 +203,32 @@ class Simulation:
 
     def settle(self) -> None:
         """Let a person look at the vendor, when nothing is on its way any more, and say what is there."""
-        ticket = self._some_ticket(Delivery.UNCERTAIN)
-        if ticket is None or self.frozen:
+        books = Books(self.alias)
+        closings = [ticket for ticket in books.tickets if ticket.close_delivery == Delivery.UNCERTAIN]
+        item = self._some([*closings, *(item for item in books.items if item.delivery == Delivery.UNCERTAIN)])
+        if item is None or self.frozen:
             return
         self.wait(600)
-        remote_id = next((key for key, stored in self.vendor.tickets.items() if self._is_of(stored, ticket)), None)
+        remote_id = self._seen_of(item, books)
         self._try(
-            lambda: decisions.settle(ticket, exists=remote_id, send_again=remote_id is None),
-            f"settle {ticket.description} {remote_id}",
+            lambda: decisions.settle(item, exists=remote_id, send_again=remote_id is None),
+            f"settle {token_of(item)} {remote_id}",
         )
+
+    def _seen_of(self, item: Ticket | Comment | Attachment, books: Books) -> str | None:
+        """Return the remote id that a person sees at the vendor, "" where it shows none, None for what is not there."""
+        if isinstance(item, Ticket) and item.delivery == Delivery.UNCERTAIN:
+            return next((key for key, stored in self.vendor.tickets.items() if self._is_of(stored, item)), None)
+        ticket = item if isinstance(item, Ticket) else item.ticket
+        stored = self.vendor.tickets[str(ticket.remote_id)]
+        if isinstance(item, Ticket):
+            return item.remote_id if self.desk.is_closed(stored) else None
+        if isinstance(item, Comment):
+            there, ours = self.desk.comments(stored), books.comments[ticket.pk]
+        else:
+            there, ours = self.desk.files(self.vendor, stored), books.files[ticket.pk]
+        texts = Counter(token_of(one) for one in ours if one.delivery == Delivery.DELIVERED)
+        return "" if [text.strip() for text in there].count(token_of(item)) > texts[token_of(item)] else None
 
     def _is_of(self, stored: dict[str, Any], ticket: Ticket) -> bool:
         return self.desk.description(stored).startswith(ticket.description)
