@@ -8,7 +8,7 @@ from typing import Any
 
 from django.conf import settings
 from django.db import connections
-from django.db.models import DateTimeField, Model
+from django.db.models import DateTimeField, Model, UUIDField
 
 from django_support_tickets.models import project_time
 
@@ -53,7 +53,9 @@ def _listed(field: Any, values: Sequence[Any], using: str) -> tuple[str, Sequenc
     connection = connections[using]
     name = connection.ops.quote_name(field.column)
     if connection.vendor == "postgresql":  # whose driver takes longer for a hundred values than for their JSON
-        array = f"ARRAY(SELECT json_array_elements_text(%s::json)::{field.db_type(connection)})"
+        # No cast to the column's own type: one to varchar(255) would cut what is longer.
+        kind = "uuid" if isinstance(field, UUIDField) else "text"
+        array = f"ARRAY(SELECT json_array_elements_text(%s::json)::{kind})"
         return f"{name} = ANY({array})", [json.dumps(list(map(str, values)), ensure_ascii=False)]
     prepared = [field.get_db_prep_value(value, connection) for value in values]
     return f"{name} IN ({', '.join(['%s'] * len(prepared))})", prepared

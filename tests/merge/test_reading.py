@@ -25,6 +25,11 @@ def test_rows_are_what_the_orm_reads(desk: Any, ticket: Any) -> None:
     assert len(read) == len(names)
 
 
+def test_an_id_that_is_too_long_for_the_column_is_no_other_one(desk: Any, ticket: Any) -> None:
+    ticket("R" * 255)
+    assert read_rows(Ticket, COLUMNS, using="default", alias="desk", remote_ids=["R" * 256]) == []
+
+
 def test_nothing_is_asked_for_nothing(desk: Any, django_assert_num_queries: Any) -> None:
     with django_assert_num_queries(0):
         assert read_rows(Ticket, COLUMNS, using="default", alias="desk", remote_ids=[]) == []
