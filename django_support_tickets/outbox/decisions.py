@@ -75,7 +75,10 @@ def cancel(item: Submission, *, actor: AbstractBaseUser | None = None, source: s
     with transaction.atomic(using=using):
         if is_in_flight(item, using=using):
             raise ValidationError(_("It is being sent and can no longer be cancelled."), code="in_flight")
-        kind = _kind_of(item, lock(item, using=using), Delivery.QUEUED)
+        ticket = lock(item, using=using)
+        kind = _kind_of(item, ticket, Delivery.QUEUED)
+        if isinstance(item, Attachment):
+            _refuse_travelled(item, ticket)
         _change(item, kind, Delivery.QUEUED, Delivery.DRAFT, complaint=NOT_QUEUED)
         if kind == Kind.CREATE:
             OutboxEntry.objects.using(using).filter(ticket=item.pk).delete()
@@ -166,10 +169,21 @@ def _refuse_taken(item: Submission, remote_id: str, *, using: str) -> None:
         raise ValidationError({"remote_id": ValidationError(message, code="taken")})
 
 
+def _refuse_travelled(file: Attachment, ticket: Ticket) -> None:
+    """Raise ValidationError while nobody knows whether the vendor has the ticket or comment that the file went with."""
+    comments = Comment.objects.using(str(file._state.db)).filter(pk=file.comment_id or 0)
+    carrier = ticket if file.comment_id is None else comments.get()
+    if carrier.delivery != Delivery.UNCERTAIN:
+        return
+    if (Kind.CREATE if file.comment_id is None else Kind.COMMENT) in travels(provider_of(ticket).capabilities):
+        message = _("It may have gone with its ticket or comment, whose delivery is uncertain: settle that first.")
+        raise ValidationError(message, code="uncertain")
+
+
 def _settle_travellers(item: Submission, ticket: Ticket, kind: OutboxEntry.Item) -> None:
-    """Count the files that travel with a ticket or comment as delivered with it."""
+    """Count the files that travelled with a ticket or comment as delivered with it; one of no save came later."""
     if kind not in travels(provider_of(ticket).capabilities):
         return
     files = Attachment.objects.using(str(item._state.db)).filter(ticket=ticket, delivery=Delivery.QUEUED)
     files = files.filter(comment=item if isinstance(item, Comment) else None, direction=Attachment.Direction.OUT)
-    files.update(delivery=Delivery.DELIVERED)
+    files.filter(submitted_at__isnull=False).update(delivery=Delivery.DELIVERED)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from django.contrib.auth import get_user_model
 from django.contrib.contenttypes.models import ContentType
 from django.core.exceptions import ValidationError
+from django.core.files.base import ContentFile
 
 from django_support_tickets.exceptions import Ambiguous, NotSent, Refused
 from django_support_tickets.models import Attachment, Comment, Delivery, OutboxEntry, Ticket, TicketEvent
@@ -94,6 +96,17 @@ class TestSettleTicket:
         ticket.refresh_from_db()
         settle(ticket, exists="R7")
         assert Attachment.objects.get().delivery == Delivery.DELIVERED
+
+    def test_a_file_that_came_later_is_not(self, desk: Desk, raised: Raise, attached: Any) -> None:
+        desk.capabilities = UNSEARCHABLE
+        ticket = raised()
+        attached(ticket)
+        desk.at("create", LOST)
+        push("paper")
+        Attachment.objects.bulk_create([Attachment(ticket=ticket, file=ContentFile(PICTURE, name="late.png"))])
+        ticket.refresh_from_db()
+        settle(ticket, exists="R7")
+        assert list(Attachment.objects.order_by("pk").values_list("delivery", flat=True)) == ["delivered", "queued"]
 
     def test_it_is_announced(self, desk: Desk, uncertain: Ticket, django_capture_on_commit_callbacks: Any) -> None:
         heard: list[str] = []
@@ -316,6 +329,46 @@ class TestCancel:
             cancel(first)
         cancel(second)
         assert second.delivery == Delivery.DRAFT
+
+    def test_a_file_that_may_have_come_with_its_ticket_cannot_be(
+        self, desk: Desk, raised: Raise, attached: Any
+    ) -> None:
+        desk.capabilities = UNSEARCHABLE
+        ticket = raised()
+        file = attached(ticket)
+        desk.at("create", LOST)
+        push("paper")
+        with pytest.raises(ValidationError, match="uncertain") as refusal:
+            cancel(file)
+        assert refusal.value.code == "uncertain"
+        ticket.refresh_from_db()
+        settle(ticket, send_again=True)
+        cancel(file)
+        assert file.delivery == Delivery.DRAFT
+
+    def test_a_file_that_may_have_come_with_its_comment_cannot_be(
+        self, desk: Desk, raised: Raise, said: Any, attached: Any
+    ) -> None:
+        desk.capabilities = replace(FULL, attachments=AttachmentRules(moments=frozenset({"comment"})))
+        ticket = raised()
+        push("paper")
+        comment = said(ticket)
+        file = attached(ticket, comment=comment)
+        Comment.objects.update(delivery=Delivery.UNCERTAIN)
+        with pytest.raises(ValidationError, match="uncertain"):
+            cancel(file)
+        Comment.objects.update(delivery=Delivery.REFUSED)
+        cancel(file)
+        assert file.delivery == Delivery.DRAFT
+
+    def test_a_file_that_goes_by_itself_can_be(self, desk: Desk, raised: Raise, attached: Any) -> None:
+        desk.capabilities = replace(FULL, can_find=False)
+        ticket = raised()
+        file = attached(ticket)
+        desk.at("create", LOST)
+        push("paper")
+        cancel(file)
+        assert file.delivery == Delivery.DRAFT
 
     def test_a_closing(self, desk: Desk, raised: Raise) -> None:
         ticket = raised()
