@@ -6,14 +6,14 @@ from collections.abc import Iterable
 from typing import Any
 
 from django.core.exceptions import ValidationError
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
 
 from django_support_tickets.attachments.names import extension_of
 from django_support_tickets.attachments.signatures import CONTENT_TYPES, content_type_of, is_what_it_says
 from django_support_tickets.attachments.storing import LARGEST
-from django_support_tickets.models import Attachment, Comment, Delivery, OutboxEntry, Submission, Ticket
+from django_support_tickets.models import Attachment, Comment, Delivery, EpochNow, OutboxEntry, Submission, Ticket
 from django_support_tickets.records import AttachmentRules
 
 #: How many files may travel together where the vendor names no limit.
@@ -112,7 +112,7 @@ def _ticket_waits(ticket: Ticket) -> bool:
     delivery = _stored_delivery(ticket)
     if delivery == Delivery.DRAFT:
         return True
-    return delivery == Delivery.QUEUED and _entries(ticket).filter(sent_at=None, lease_token=None).exists()
+    return delivery == Delivery.QUEUED and _is_free(_entries(ticket).filter(sent_at=None))
 
 
 def _comment_waits(comment: Comment) -> bool:
@@ -126,7 +126,12 @@ def _comment_waits(comment: Comment) -> bool:
     if entry.sent_at is not None:
         return (entry.item, entry.item_id) != (OutboxEntry.Item.COMMENT, comment.pk)
     # A worker that has taken the entry and not marked an item yet may have read this comment, without this file.
-    return entry.lease_token is None
+    return _is_free(_entries(comment.ticket))
+
+
+def _is_free(entries: QuerySet[OutboxEntry]) -> bool:
+    """Return whether a worker must claim the entry before it can send: with a lease that ran out it cannot."""
+    return entries.filter(Q(lease_token=None) | Q(leased_until__lt=EpochNow())).exists()
 
 
 def _stored_delivery(item: Submission) -> str | None:

@@ -18,10 +18,13 @@ from django_support_tickets.attachments.intake import prepare_attachment, valida
 from django_support_tickets.attachments.serving import attachment_response
 from django_support_tickets.attachments.storing import LARGEST, StorageFailed
 from django_support_tickets.models import Attachment, Comment, Delivery, OutboxEntry, Ticket
+from django_support_tickets.outbox.claims import claim_next
+from django_support_tickets.outbox.leases import START_SECONDS
 from django_support_tickets.outbox.push import push
 from django_support_tickets.records import AttachmentRules
 from tests.attachments.conftest import Store
 from tests.attachments.samples import HONEST, HOSTILE, HTML, PDF, PNG, TEXT
+from tests.simulator.passing import pass_time
 
 pytestmark = pytest.mark.django_db
 
@@ -296,6 +299,19 @@ class TestMoments:
         push("local")
         ticket.refresh_from_db()
         assert self.try_to_add(ticket, self.CREATE) == "too_late"
+
+    @pytest.mark.fault(6)
+    def test_when_the_lease_of_a_worker_that_died_has_run_out(self, ticket: Ticket) -> None:
+        claim_next("local", 1, using="default")
+        assert self.try_to_add(ticket, self.CREATE) == "too_late"
+        pass_time(START_SECONDS + 1)
+        assert self.try_to_add(ticket, self.CREATE) == ""
+        push("local")
+        comment = Comment.objects.create(ticket=ticket, body="See the picture.")
+        claim_next("local", 1, using="default")
+        assert self.try_to_add(ticket, self.COMMENT, comment) == "too_late"
+        pass_time(START_SECONDS + 1)
+        assert self.try_to_add(ticket, self.COMMENT, comment) == ""
 
     def test_with_a_comment_that_waits(self, ticket: Ticket) -> None:
         push("local")
