@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections import Counter
 from dataclasses import replace
 
@@ -24,6 +23,9 @@ from tests.simulator.people import People, numbers
 
 OPERATIONS = ("create", "comment", "upload", "close", "find", "get")
 LOST = Ambiguous("the answer was lost or cut")
+#: Of a gateway that has lost patience with a vendor that has not.
+GATEWAY = Busy("the vendor asks to wait", status=503, retry_after=5.0)
+stages = st.sampled_from(["claimed", "marked", "sent"])
 POSSIBLY_THERE = (Delivery.QUEUED, Delivery.UNCERTAIN, Delivery.DELIVERED)
 
 
@@ -34,7 +36,7 @@ class Push(People):
 
     @rule(
         operation=st.sampled_from(OPERATIONS),
-        fault=st.sampled_from(["lost before", "lost after", "not sent", "busy", "a mistake", "hidden"]),
+        fault=st.sampled_from(["lost before", "lost after", "not sent", "busy", "gateway", "a mistake", "hidden"]),
     )
     def fail(self, operation: str, fault: str) -> None:
         self.break_next(operation, fault)
@@ -46,8 +48,8 @@ class Push(People):
             "busy": Busy("the vendor asks to wait", retry_after=5.0),
             "a mistake": KeyError("id"),
         }
-        if fault == "lost after":
-            self.desk.lose_answer(operation, LOST)
+        if fault in ("lost after", "gateway"):
+            self.desk.lose_answer(operation, LOST if fault == "lost after" else GATEWAY)
         elif fault == "hidden":
             self.hide(operation)
         else:
@@ -59,15 +61,15 @@ class Push(People):
             unknown = {"comments": ABSENT, "attachments": ABSENT, "status": ABSENT}
             self.desk.at("get", lambda act: replace(act(), **unknown))
         if operation == "find":
-            nothing = Found(records=(), complete=not self.has_hidden)
-            self.has_hidden = True
+            nothing = Found(records=(), complete=not self.times_hidden)
+            self.times_hidden += 1
             self.desk.at("find", lambda act: nothing)
 
     @precondition(lambda self: Ticket.objects.filter(delivery=Delivery.DELIVERED).exists())
     @rule(
         number=numbers,
-        operation=st.sampled_from(["comment", "upload", "close"]),
-        fault=st.sampled_from(["lost before", "lost after"]),
+        operation=st.sampled_from(["create", "comment", "upload", "close"]),
+        fault=st.sampled_from(["lost before", "lost after", "gateway"]),
         is_shown=st.booleans(),
     )
     def lose_an_answer(self, number: int, operation: str, fault: str, is_shown: bool) -> None:
@@ -75,8 +77,10 @@ class Push(People):
         ticket = self.some(number, delivery=Delivery.DELIVERED)
         self.break_next(operation, fault)
         if not is_shown:
-            self.hide("get")
+            self.hide("find" if operation == "create" else "get")
         match operation:
+            case "create":
+                self.raise_ticket([])
             case "comment":
                 self.say(ticket, "Any news?", [])
             case "upload":
@@ -89,10 +93,10 @@ class Push(People):
 
     # Workers.
 
-    def begin_to_send(self, stage: str) -> tuple[Claim, Item, Result] | None:
+    def begin_to_send(self, stage: str, ticket: Ticket | None = None) -> tuple[Claim, Item, Result] | None:
         """Let a worker come as far as its claim, its mark or the answer; return what it has then."""
         provider = providers["paper"]
-        for claim in claim_next("paper", 1, using="default"):
+        for claim in claim_next("paper", 1, using="default", ticket_id=ticket and ticket.pk):
             item = next_item(claim.entry.ticket, provider.capabilities, using="default")
             if stage == "claimed" or item is None or claim.entry.sent_at is not None:
                 return None
@@ -103,7 +107,7 @@ class Push(People):
                     return None
         return None
 
-    @rule(stage=st.sampled_from(["claimed", "marked", "sent"]))
+    @rule(stage=stages)
     def crash(self, stage: str) -> None:
         """End a worker after its claim, its mark or its send; what it held comes free by itself."""
         self.begin_to_send(stage)
@@ -113,26 +117,48 @@ class Push(People):
         pass_time(seconds)
         push("paper")
 
-    @rule(seconds=st.sampled_from([1, 61]), fault=st.sampled_from(["", "lost before", "lost after"]))
+    @rule(seconds=st.sampled_from([1, 61]), fault=st.sampled_from(["", "lost before", "lost after", "gateway"]))
     def freeze_after_the_claim(self, seconds: int, fault: str) -> None:
         """Let a worker stand still after its claim until another has been at work."""
-        frozen = claim_next("paper", 1, using="default")
+        ticket = self.raise_ticket([])
+        frozen = claim_next("paper", 1, using="default", ticket_id=ticket.pk)
         pass_time(seconds)
         if fault:
             self.break_next("create", fault)
-        push("paper")
+            push("paper")
+        else:
+            self.begin_to_send("sent", ticket)
         for claim in frozen:
             deliver(claim, providers["paper"])
 
-    @rule(rounds=st.integers(0, 3))
-    def freeze_after_the_answer(self, rounds: int) -> None:
-        """Let a worker stand still with an answer in its hands until others have settled what they could."""
-        if sent := self.begin_to_send("sent"):
-            for _ in range(rounds):
-                pass_time(61)
-                push("paper")
-            with contextlib.suppress(LeaseLost):
-                settle_delivered(*sent)
+    @rule(rounds=st.integers(0, 3), has_more=st.booleans())
+    def freeze_after_the_answer(self, rounds: int, has_more: bool) -> None:
+        """Let a worker stand still with an answer in its hands until others have settled what they could.
+
+        They may have begun with what came next, and ended in the middle of it.
+        """
+        if (sent := self.begin_to_send("sent", self.raise_ticket([]))) is None:
+            return
+        for _ in range(rounds):
+            pass_time(61)
+            push("paper")
+        ticket = Ticket.objects.get(pk=sent[0].entry.ticket_id)
+        if has_more and ticket.delivery == Delivery.DELIVERED:
+            self.say(ticket, "Hello?", [])
+            self.begin_to_send("sent", ticket)
+        try:
+            settle_delivered(*sent)
+        except LeaseLost:
+            self.named_late[ticket.pk] = sent[2].remote_id
+
+    @rule(stage=stages, action=st.sampled_from(["cancel", "delete"]))
+    def take_back_what_is_on_its_way(self, stage: str, action: str) -> None:
+        ticket = self.raise_ticket([])
+        self.begin_to_send(stage, ticket)
+        if action == "cancel":
+            self.try_to_cancel(ticket, ticket)
+        else:
+            self.try_to_delete(ticket)
 
     # What holds.
 
@@ -167,7 +193,8 @@ class Push(People):
         """Faults end, people say what is there, and all comes to rest without being lost."""
         self.desk.script.clear()
         self.come_to_rest()
-        assert not self.desk.capabilities.can_find or not Ticket.objects.filter(delivery=Delivery.UNCERTAIN).exists()
+        if self.desk.capabilities.can_find and self.times_hidden < 2:
+            assert not Ticket.objects.filter(delivery=Delivery.UNCERTAIN).exists()
         while found := self.uncertain():
             self.tell_the_truth(found[0])
         self.come_to_rest()

@@ -82,6 +82,9 @@ class Simulation:
             self.capabilities = providers[self.alias].capabilities
             if self.draw.random() < 0.5:
                 self.vendor.fail_randomly(self.draw.choice([0.1, 0.3]), FAULTS)
+            if self.draw.random() < 0.3:
+                self.vendor.list_lag = self.draw.uniform(1, providers[self.alias].settle_seconds - 1)
+                self.note(f"lists lag by {self.vendor.list_lag:.0f} s")
             for _ in range(self.draw.randint(8, 20)):
                 self.step()
             self.come_to_rest()
@@ -191,7 +194,7 @@ class Simulation:
             self._try(lambda: decisions.request_close(ticket), f"close {ticket.description}")
 
     def cancel(self) -> None:
-        items = read(self.draw.choice([Ticket, Comment]), self.alias)
+        items = read(self.draw.choice([Ticket, Comment, Attachment]), self.alias)
         item = self._some([item for item in items if item.delivery == Delivery.QUEUED])
         if item is not None:
             self._try(lambda: decisions.cancel(item), f"cancel {token_of(item)}")
@@ -303,6 +306,9 @@ class Simulation:
         for _ in range(self.draw.choice([1, 2])):
             self.draw.choice([self.fail, self.push_and_die, self.wait])()
             self.push()
+        if self.draw.random() < 0.5:  # they may be in the middle of what came next
+            self.comment()
+            self.push_and_die()
         self.thaw()
 
     def thaw(self) -> None:

@@ -14,7 +14,7 @@ import pytest
 
 from django_support_tickets.testing.sandbox import Fault, Sandbox, serve
 from django_support_tickets.testing.sandbox.__main__ import main
-from tests.testing.sandbox_client import ankra, ankra_create, moov, moov_create, raw, send, verifik_create
+from tests.testing.sandbox_client import ankra, ankra_create, moov, moov_create, raw, send, verifik, verifik_create
 
 
 @pytest.fixture
@@ -285,3 +285,38 @@ class TestForeground:
         monkeypatch.setattr(f"{main.__module__}.serve", lambda *given: calls.append(given))
         main(["--port", "0", "--latency", "0.05", "--faults", "0.1", "--seed", "4"])
         assert calls == [("127.0.0.1", 0, 0.05, 0.1, 4)]
+
+
+class TestEventualConsistency:
+    def test_lists_show_a_new_ticket_when_the_lag_is_over(self, sandbox: Sandbox) -> None:
+        for vendor in sandbox.vendors.values():
+            vendor.list_lag = 30.0
+        ankra_create(sandbox.ankra)
+        moov_create(sandbox.moov)
+        verifik_create(sandbox.verifik)
+        assert listed(sandbox) == (0, 0, 0)
+        sandbox.advance(29)
+        assert listed(sandbox) == (0, 0, 0)
+        sandbox.advance(1)
+        assert listed(sandbox) == (1, 1, 1)
+        assert [len(vendor.tickets) for vendor in (sandbox.ankra, sandbox.moov, sandbox.verifik)] == [1, 1, 1]
+
+    def test_a_ticket_can_be_read_at_once(self, sandbox: Sandbox) -> None:
+        sandbox.ankra.list_lag = 30.0
+        remote_id = ankra_create(sandbox.ankra).json["id"]
+        assert ankra(sandbox.ankra, "GET", f"/{remote_id}").status == 200
+
+    def test_a_reset_ends_it(self, sandbox: Sandbox) -> None:
+        sandbox.ankra.list_lag = 30.0
+        sandbox.reset()
+        ankra_create(sandbox.ankra)
+        assert listed(sandbox)[0] == 1
+
+
+def listed(sandbox: Sandbox) -> tuple[int, int, int]:
+    """Return how many tickets the lists of Ankra, Moov and Verifik show."""
+    return (
+        ankra(sandbox.ankra, "GET").json["pagination"]["total_count"],
+        len(moov(sandbox.moov, "GET", "/accounts/acct-1/tickets").json["items"]),
+        len(verifik(sandbox.verifik, "GET").json["data"]),
+    )

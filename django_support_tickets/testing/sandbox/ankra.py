@@ -231,7 +231,7 @@ class AnkraSandbox(VendorSandbox):
         return json_reply({"result": result, "pagination": pagination})
 
     def _newest_first(self, organisation: str, filters: Filters) -> list[Ticket]:
-        rows = [row for row in reversed(self._tickets.values()) if row["organisation_id"] == organisation]
+        rows = [row for row in self.newest_first() if row["organisation_id"] == organisation]
         for name in ("status", "cluster_id"):
             if name in filters:
                 rows = [row for row in rows if row[name] in filters[name]]

@@ -298,7 +298,7 @@ class MoovSandbox(WebhookVendor):
     def _newest_first(self, account: str, status: str | None, foreign_id: str | None) -> list[Ticket]:
         return [
             ticket
-            for ticket in reversed(self._tickets.values())
+            for ticket in self.newest_first()
             if ticket["accountID"] == account
             and status in (None, ticket["status"])
             and foreign_id in (None, ticket.get("foreignID"))

@@ -218,9 +218,6 @@ class VerifikSandbox(VendorSandbox):
             self._tickets.pop(remote_id, None)
         self.touched()
 
-    def newest_first(self) -> list[Ticket]:
-        return list(reversed(self._tickets.values()))
-
     def new_object_id(self) -> str:
         return f"{self._random.getrandbits(96):024x}"
 

@@ -148,6 +148,8 @@ class VendorSandbox:
     recording: bool = True
     # Precision of the vendor's timestamps, as `datetime.isoformat` names it.
     timespec: str = "seconds"
+    # Seconds of the vendor's time until a new ticket shows in lists and searches: eventual consistency.
+    list_lag: float = 0.0
 
     def __init__(self, site: Site) -> None:
         self.site = site
@@ -158,6 +160,7 @@ class VendorSandbox:
         self._ledger = Ledger()
         self._random = random.Random(f"{site.seed}/{self.name}/ids")
         self._tickets: dict[str, Ticket] = {}
+        self._stored_at: dict[str, datetime.datetime] = {}
         self._listings: dict[Any, list[Ticket]] = {}
         self._due: list[tuple[datetime.datetime, Callable[[], None]]] = []
         self._routes = list(self.routes())
@@ -202,6 +205,7 @@ class VendorSandbox:
         with self.lock:
             restore_defaults(self)
             self._tickets.clear()
+            self._stored_at.clear()
             self._listings.clear()
             self._due.clear()
             self._ledger.clear()
@@ -326,6 +330,7 @@ class VendorSandbox:
 
     def store(self, remote_id: str, ticket: Ticket) -> Ticket:
         self._tickets[remote_id] = ticket
+        self._stored_at[remote_id] = self.now()
         self._listings.clear()
         return ticket
 
@@ -333,8 +338,17 @@ class VendorSandbox:
         """Forget sorted listings after a change."""
         self._listings.clear()
 
+    def newest_first(self) -> list[Ticket]:
+        """Return the tickets that lists show by now."""
+        if not self.list_lag:
+            return list(reversed(self._tickets.values()))
+        shown = self.now() - datetime.timedelta(seconds=self.list_lag)
+        return [ticket for name, ticket in reversed(self._tickets.items()) if self._stored_at[name] <= shown]
+
     def listing(self, key: Any, build: Callable[[], list[Ticket]]) -> list[Ticket]:
         """Return a filtered and sorted list of tickets, built once per state of the vendor."""
+        if self.list_lag:
+            return build()
         if key not in self._listings:
             if len(self._listings) >= LISTINGS_KEPT:
                 self._listings.clear()
