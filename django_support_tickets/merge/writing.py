@@ -61,7 +61,7 @@ def insert_rows(model: type[Any], rows: Sequence[Any], *, using: str) -> None:
             for row in rows:
                 setattr(row, field.attname, now)
     values = _prepared(fields, map(attrgetter(*(field.attname for field in fields)), rows), using=using)
-    if can_copy(using):
+    if _can_copy(using):
         _copy(model, fields, values, using=using)
     else:
         _execute(_insert(model, fields, using=using), values, using=using)
@@ -128,7 +128,7 @@ def _preparation(field: Any, using: str) -> Prepare | None:
     return None
 
 
-def can_copy(using: str) -> bool:
+def _can_copy(using: str) -> bool:
     """Return whether rows can be streamed into a table: at PostgreSQL by psycopg 3, in half the time of a statement."""
     connection: Any = connections[using]
     return bool(connection.vendor == "postgresql" and connection.Database.__name__ == "psycopg")
@@ -185,8 +185,10 @@ def _update_joined(
 ) -> None:
     """Update all rows by one statement at MySQL and MariaDB, where executemany() goes row by row."""
     table, columns = _table(model, using), _columns(fields, using)
+    # A cast in each row: a single text would make texts of the whole column.
     first = ", ".join(f"CAST(%s AS {_cast(field)}) AS v{number}" for number, field in enumerate(fields))
-    others = f" UNION ALL SELECT {', '.join(['%s'] * len(fields))}" * (len(rows) - 1)
+    row = ", ".join(f"CAST(%s AS {_cast(field)})" for field in fields)
+    others = f" UNION ALL SELECT {row}" * (len(rows) - 1)
     pairs = [f"{table}.{column} = v.v{number}" for number, column in enumerate(columns)]
     changes, conditions = ", ".join(pairs[:count]), " AND ".join(pairs[count:])
     with connections[using].cursor() as cursor:

@@ -80,9 +80,8 @@ def live(count: int) -> dict[str, Any]:
     for action in (work.push, work.push, work.pull):
         work.start(action)
     erased = pruned = 0
-    while not erased or any(
-        customer.is_alive() for customer in customers
-    ):  # what is in flight is left to the next time
+    # What is in flight is left to the next time, so that the first ones may find nothing.
+    while not erased or any(customer.is_alive() for customer in customers):
         result = erase(jo, using="default")
         erased += result.removed + result.redacted
         pruned += sum(prune(using="default").removed.values())
