@@ -49,4 +49,4 @@ def explain(simulation: Simulation, verdict: Verdict) -> Iterator[str]:
     yield from (f"  lost: {what}" for what in verdict.lost)
     yield from (f"  doubled: {what}" for what in verdict.doubled)
     yield from (f"  {line}" for line in simulation.log)
-    yield f"Again: SIMULATOR_SEED={simulation.seed} pytest tests/simulator -k {simulation.desk.name}"
+    yield f"Again: SIMULATOR_SEED={simulation.seed} python -m pytest tests/simulator -k {simulation.desk.name}"

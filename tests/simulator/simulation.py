@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import time
 from collections import Counter
 from collections.abc import Callable
 from datetime import datetime, timedelta
@@ -277,6 +278,13 @@ class Simulation:
         except Died:
             self.note("died")
             forget_accounts()
+            self._await_vendor()
+
+    def _await_vendor(self) -> None:
+        """Let the vendor end what it was asked, lest time passes in the middle of it, which no seed decides."""
+        ends_at = time.monotonic() + 0.25
+        while self.sandbox.connections and time.monotonic() < ends_at:
+            time.sleep(0.0005)
 
     def freeze(self) -> None:
         """Let a worker stand still after its claim, after its mark, or after the answer."""

@@ -144,6 +144,15 @@ class TestConnection:
         entry = vendor.ledger[0]
         assert (entry.committed, [entry.remote_id], entry.status) == (True, list(vendor.tickets), None)
 
+    def test_late_commit_counts_from_its_own_moment_whenever_somebody_looks(self, sandbox: Sandbox) -> None:
+        vendor = sandbox.ankra
+        vendor.list_lag = 30.0
+        vendor.fail_next("create", Fault.LATE_COMMIT, seconds=30)
+        with pytest.raises(ConnectionError):
+            ankra_create(vendor)
+        sandbox.advance(100)  # 70 s after its commit
+        assert ankra(vendor, "GET").json["pagination"]["total_count"] == 1
+
     def test_late_commit_shows_to_the_next_request(self, vendor: AnkraSandbox) -> None:
         vendor.fail_next("create", Fault.LATE_COMMIT, seconds=0)
         with pytest.raises(ConnectionError):

@@ -98,6 +98,11 @@ class Sandbox:
         for vendor in self.vendors.values():
             vendor.reset()
 
+    @property
+    def connections(self) -> int:
+        """Return how many connections are open; a request of a client that died may still be worked on."""
+        return self._server.connections if self._server else 0
+
     def advance(self, seconds: float) -> None:
         """Move the vendors' time on: tokens and files expire, what is due happens."""
         self.clock.advance(seconds)

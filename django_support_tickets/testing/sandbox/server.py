@@ -50,6 +50,11 @@ class Server:
         self._lock = threading.Lock()
         self._acceptor = threading.Thread(target=self._accept, name="vendor-sandbox", daemon=True)
 
+    @property
+    def connections(self) -> int:
+        """Return how many connections are open."""
+        return len(self._connections)
+
     def start(self) -> None:
         self._acceptor.start()
 

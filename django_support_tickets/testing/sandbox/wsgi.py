@@ -12,6 +12,7 @@ import urllib.parse
 import uuid
 from collections.abc import Callable, Iterable, Iterator
 from http import HTTPStatus
+from operator import itemgetter
 from typing import IO, Any, ClassVar
 
 from django_support_tickets.testing.sandbox.clock import VendorClock, stamp
@@ -163,6 +164,8 @@ class VendorSandbox:
         self._stored_at: dict[str, datetime.datetime] = {}
         self._listings: dict[Any, list[Ticket]] = {}
         self._due: list[tuple[datetime.datetime, Callable[[], None]]] = []
+        # The moment at which a change falls due, while it is applied; somebody may look much later.
+        self._moment: datetime.datetime | None = None
         self._routes = list(self.routes())
 
     def routes(self) -> Iterable[Route]:
@@ -246,7 +249,7 @@ class VendorSandbox:
     # Time: what falls due is applied when somebody looks, so nothing depends on a timer thread.
 
     def now(self) -> datetime.datetime:
-        return self.site.clock.now()
+        return self._moment or self.site.clock.now()
 
     def stamp(self) -> str:
         return stamp(self.now(), self.timespec)
@@ -257,15 +260,19 @@ class VendorSandbox:
             self._due.append((self.now() + datetime.timedelta(seconds=seconds), change))
 
     def settle(self) -> None:
-        """Apply every change that is due by the vendor's clock."""
+        """Apply every change that is due by the vendor's clock, as it was at that moment."""
         if not self._due:
             return
         with self.lock:
-            now = self.now()
-            due = sorted((item for item in self._due if item[0] <= now), key=lambda item: item[0])
-            self._due = [item for item in self._due if item[0] > now]
-            for _, change in due:
-                change()
+            now, before = self.now(), self._moment
+            try:
+                while due := [item for item in self._due if item[0] <= now]:
+                    first = min(due, key=itemgetter(0))
+                    self._due.remove(first)
+                    self._moment, change = first
+                    change()
+            finally:
+                self._moment = before
 
     # The WSGI side.
 
