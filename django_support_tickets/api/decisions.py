@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import datetime, timedelta
-from typing import Any, cast
+from datetime import timedelta
+from typing import Any
 
 from django.core.exceptions import ValidationError
 from django.db import transaction
@@ -16,7 +16,7 @@ from rest_framework.exceptions import Throttled
 from django_support_tickets.api import quota
 from django_support_tickets.api.raising import Conflict
 from django_support_tickets.dispatch import wake
-from django_support_tickets.models import Submission, Ticket, TicketEvent, epoch_now, moment_of
+from django_support_tickets.models import Submission, Ticket, TicketEvent, database_time
 from django_support_tickets.outbox.decisions import request_close, settle
 from django_support_tickets.sync import hint
 
@@ -45,7 +45,7 @@ def refresh_ticket(ticket: Ticket) -> None:
     if not ticket.remote_id:
         raise Conflict(_("The ticket is not at the vendor."))
     using = str(ticket._state.db)
-    now = cast("datetime", moment_of(epoch_now(using)))
+    now = database_time(using)
     if ticket.synced_at is not None and now - ticket.synced_at < FRESH:
         raise Throttled(wait=max((ticket.synced_at + FRESH - now).total_seconds(), 1))
     if ticket.next_poll_at is None or ticket.next_poll_at > now:

@@ -14,7 +14,7 @@ from django_support_tickets.merge.guard import Stored, Verdict, hint_since, judg
 from django_support_tickets.merge.ownership import TEXTS, apply_fields, for_timeline, owned_columns, visible
 from django_support_tickets.merge.schedule import Intervals, intervals, next_poll
 from django_support_tickets.merge.writing import Row, find_keys, insert_rows, new_row, update_rows
-from django_support_tickets.models import Attachment, Comment, Delivery, Ticket, TicketEvent, epoch_now, moment_of
+from django_support_tickets.models import Attachment, Comment, Delivery, Ticket, TicketEvent, database_time
 from django_support_tickets.records import ABSENT, Capabilities
 from django_support_tickets.signals import attachment_added, comment_added
 
@@ -78,8 +78,8 @@ class Batch:
     @property
     def now(self) -> datetime:
         """The database's clock, asked once."""
-        self._now = self._now or moment_of(epoch_now(self.using))
-        return cast("datetime", self._now)
+        self._now = self._now or database_time(self.using)
+        return self._now
 
     def add(self, stored: Stored | None, fetched: Fetched) -> None:
         """Sort one record into news and the rest."""

@@ -1,6 +1,14 @@
 from __future__ import annotations
 
-from django_support_tickets.models.clock import EpochNow, epoch_now, milliseconds, moment_of, project_time, utc_time
+from django_support_tickets.models.clock import (
+    EpochNow,
+    database_time,
+    epoch_now,
+    milliseconds,
+    moment_of,
+    project_time,
+    utc_time,
+)
 from django_support_tickets.models.conversation import Attachment, Comment, TicketEvent
 from django_support_tickets.models.queue import OutboxEntry, ProviderState, SyncRun, WebhookDelivery
 from django_support_tickets.models.submission import Delivery, Submission
@@ -20,6 +28,7 @@ __all__ = [
     "TicketEvent",
     "TicketQuerySet",
     "WebhookDelivery",
+    "database_time",
     "epoch_now",
     "milliseconds",
     "moment_of",

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, overload
 
 from django.conf import settings
 from django.db import connections
@@ -11,6 +11,8 @@ from django.db.models.sql.compiler import SQLCompiler
 from django.utils import timezone
 
 Sql = tuple[str, Any]
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class EpochNow(Func):
@@ -49,11 +51,22 @@ def milliseconds(seconds: float) -> int:
     return int(seconds * 1000)
 
 
+def database_time(using: str) -> datetime:
+    """Return the clock of database `using` as this project's datetimes are (aware or naive)."""
+    return moment_of(epoch_now(using))
+
+
+@overload
+def moment_of(epoch_ms: int) -> datetime: ...
+
+
+@overload
+def moment_of(epoch_ms: int | None) -> datetime | None: ...
+
+
 def moment_of(epoch_ms: int | None) -> datetime | None:
     """Return epoch milliseconds as this project's datetimes are (aware or naive), None for None."""
-    return (
-        None if epoch_ms is None else project_time(datetime.fromtimestamp(0, tz=UTC) + timedelta(milliseconds=epoch_ms))
-    )
+    return None if epoch_ms is None else project_time(EPOCH + timedelta(milliseconds=epoch_ms))
 
 
 def project_time(moment: datetime) -> datetime:

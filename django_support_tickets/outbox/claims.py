@@ -8,18 +8,12 @@ import uuid
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
 from django.db import InterfaceError, OperationalError, connections, transaction
 from django.db.models import QuerySet
 
-from django_support_tickets.models import (
-    EpochNow,
-    OutboxEntry,
-    Ticket,
-    milliseconds,
-    moment_of,
-)
+from django_support_tickets.models import EpochNow, OutboxEntry, Ticket, milliseconds, moment_of
 from django_support_tickets.models.statements import Statement
 from django_support_tickets.outbox.items import Item
 from django_support_tickets.outbox.leases import (
@@ -72,7 +66,7 @@ class Claim:
     @property
     def moment(self) -> datetime:
         """Return the database's time, counted on from the claim: the clock of this machine may jump."""
-        return cast("datetime", moment_of(self.now + milliseconds(time.monotonic() - self._claimed_at)))
+        return moment_of(self.now + milliseconds(time.monotonic() - self._claimed_at))
 
 
 def claim_next(

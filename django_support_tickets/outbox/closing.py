@@ -5,8 +5,8 @@ from django.core.exceptions import ValidationError
 from django.db import transaction
 from django.utils.translation import gettext_lazy as _
 
-from django_support_tickets.models import Delivery, Ticket, TicketEvent
-from django_support_tickets.outbox.facts import database_time, note_decision
+from django_support_tickets.models import Delivery, Ticket, TicketEvent, database_time
+from django_support_tickets.outbox.facts import note_decision
 from django_support_tickets.outbox.flight import lock
 from django_support_tickets.outbox.intake import enqueue
 from django_support_tickets.outbox.items import NO_CLOSING, SENDABLE, Kind

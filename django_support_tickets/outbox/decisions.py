@@ -15,9 +15,18 @@ from django.db.models import QuerySet
 from django.utils.translation import gettext_lazy as _
 
 from django_support_tickets import signals
-from django_support_tickets.models import Attachment, Comment, Delivery, OutboxEntry, Submission, Ticket, TicketEvent
+from django_support_tickets.models import (
+    Attachment,
+    Comment,
+    Delivery,
+    OutboxEntry,
+    Submission,
+    Ticket,
+    TicketEvent,
+    database_time,
+)
 from django_support_tickets.outbox.closing import close_here, request_close
-from django_support_tickets.outbox.facts import database_time, late_answer, note_decision
+from django_support_tickets.outbox.facts import late_answer, note_decision
 from django_support_tickets.outbox.flight import is_in_flight, lock, ticket_id_of
 from django_support_tickets.outbox.intake import sweep
 from django_support_tickets.outbox.items import Kind, travels

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import logging
-from datetime import datetime
 from functools import cache
-from typing import Any, cast
+from typing import Any
 
 from django.contrib.auth.base_user import AbstractBaseUser
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
 from django_support_tickets.exceptions import ProviderError
-from django_support_tickets.models import Submission, TicketEvent, epoch_now, moment_of
+from django_support_tickets.models import Submission, TicketEvent, moment_of
 from django_support_tickets.models.statements import Statement, inserting
 from django_support_tickets.outbox.claims import Claim
 from django_support_tickets.outbox.flight import ticket_id_of
@@ -42,11 +41,6 @@ def write_event(claim: Claim, kind: TicketEvent.Kind, item: Item, changes: dict[
         source=TicketEvent.Source.PUSH,
         changes={"item": item.operation, "key": str(item.row.key), **changes},
     )
-
-
-def database_time(using: str) -> datetime:
-    """Return the database's clock as this project's datetimes are."""
-    return cast("datetime", moment_of(epoch_now(using)))
 
 
 def note_decision(
@@ -93,14 +87,13 @@ def log_facts(claim: Claim, item: Item, name: str, *, request_id: str = "") -> d
 
     The duration is in seconds since the item was claimed.
     """
-    claimed_at = moment_of(claim.now)
     return {
         "event": f"push.{name}",
         "account": claim.entry.provider,
         "operation": item.operation,
         "key": str(claim.entry.ticket.key),
         "request_id": request_id or claim.entry.request_id,
-        "duration": (claim.moment - claimed_at).total_seconds() if claimed_at else 0.0,
+        "duration": (claim.moment - moment_of(claim.now)).total_seconds(),
     }
 
 

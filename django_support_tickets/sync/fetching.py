@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
-from typing import cast
 
 from django_support_tickets.exceptions import Ambiguous, RemoteNotFound
 from django_support_tickets.merge import (
@@ -135,7 +134,7 @@ class Fetching:
         return 0 if self.run.unproven else self.window
 
     def _now(self) -> datetime:
-        return cast("datetime", moment_of(self.run.clock()))
+        return moment_of(self.run.clock())
 
     def _get(
         self, remote_id: str, customer_id: str, take: Callable[[int, TicketRecord | Exception], None]

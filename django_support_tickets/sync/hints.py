@@ -8,10 +8,10 @@ from django.db import DEFAULT_DB_ALIAS
 from django.db.models import Q
 
 from django_support_tickets.attachments.mirroring import due_files
-from django_support_tickets.models import ERASED, EpochNow, ProviderState, Ticket
+from django_support_tickets.models import ERASED, EpochNow, ProviderState, Ticket, database_time
 from django_support_tickets.models.pauses import paused
 from django_support_tickets.providers import providers
-from django_support_tickets.sync.selection import database_time, living_tickets
+from django_support_tickets.sync.selection import living_tickets
 
 
 def hint(alias: str, remote_ids: Collection[str], *, using: str = DEFAULT_DB_ALIAS) -> int:

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
-from typing import cast
 
 from django.db.models import Q, QuerySet
 
-from django_support_tickets.models import ERASED, Ticket, epoch_now, moment_of
+from django_support_tickets.models import ERASED, Ticket
 from django_support_tickets.records import Capabilities
 
 BATCH = 500
@@ -35,11 +34,6 @@ class Due:
 
 
 COLUMNS = tuple(Due.__dataclass_fields__)
-
-
-def database_time(using: str) -> datetime:
-    """Return the database's clock as this project's datetimes are."""
-    return cast("datetime", moment_of(epoch_now(using)))
 
 
 def living_tickets(alias: str, capabilities: Capabilities, *, using: str) -> QuerySet[Ticket]:

@@ -1,13 +1,13 @@
 from __future__ import annotations
 
-from datetime import datetime, timedelta
-from typing import Any, cast
+from datetime import timedelta
+from typing import Any
 
 from django.db import connections, transaction
 from django.db.models.constants import OnConflict
 from django.utils import timezone
 
-from django_support_tickets.models import epoch_now, moment_of
+from django_support_tickets.models import database_time
 from django_support_tickets.outbox.claims import repeated
 from django_support_tickets.records import WebhookEvent
 
@@ -65,7 +65,7 @@ def _store_in_transaction(alias: str, event: WebhookEvent, *, using: str) -> tup
 
 def _hint(alias: str, event: WebhookEvent, *, using: str) -> bool:
     """Make the ticket due now, or in a moment if it was fetched just now; return whether there is one."""
-    now = cast("datetime", moment_of(epoch_now(using)))
+    now = database_time(using)
     adapt = connections[using].ops.adapt_datetimefield_value
     times = [adapt(moment) for moment in (now - SHORTEST_INTERVAL, now + SHORTEST_INTERVAL, now)]
     with connections[using].cursor() as cursor:
