@@ -1,14 +1,21 @@
 from __future__ import annotations
 
+import logging
+from typing import Any
+
 from django.contrib.auth.base_user import AbstractBaseUser
 from django.core.exceptions import ValidationError
 from django.core.files.base import File
 from django.db import transaction
 from django.utils.translation import gettext_lazy as _
 
+from django_support_tickets.attachments.storing import StorageFailed
 from django_support_tickets.models import Attachment, Delivery, Ticket, TicketEvent
 from django_support_tickets.outbox.facts import note_decision
 
+logger = logging.getLogger(__name__)
+
+STORAGE_DOWN = _("The storage of files does not work just now; nothing was stored.")
 COPIED = (
     *("provider", "customer_id", "contact_name", "contact_email", "subject", "description", "options"),
     *("priority", "category", "tags", "requester_id", "about_type_id", "about_id"),
@@ -20,7 +27,8 @@ def raise_again(
 ) -> Ticket:
     """Return a new draft with the text, the files and the subject matter of a ticket, both linked by an event.
 
-    Raise ValidationError for one that has not been sent, or if a file is gone or the vendor takes it no longer.
+    Raise ValidationError for one that has not been sent, or if a file is gone, the vendor takes it no longer, or the
+    storage does not work.
     """
     using = str(ticket._state.db)
     with transaction.atomic(using=using):
@@ -38,13 +46,23 @@ def raise_again(
 
 
 def _copy(attachment: Attachment, draft: Ticket, *, using: str) -> None:
-    try:
-        content = attachment.file.open("rb")
-    except OSError:
-        message = _("The file %(name)s is no longer there.") % {"name": attachment.name}
-        raise ValidationError({"file": message}, code="gone") from None
-    with content:
+    with _opened(attachment) as content:
         copy = Attachment(ticket=draft, created_by_id=attachment.created_by_id)
         copy.name, copy.original_name = attachment.name, attachment.original_name
         copy.file = File(content.file, name=attachment.name)
-        copy.save(using=using)
+        try:
+            copy.save(using=using)
+        except StorageFailed:
+            raise ValidationError({"file": STORAGE_DOWN}, code="storage") from None
+
+
+def _opened(attachment: Attachment) -> File[Any]:
+    try:
+        content: File[Any] = attachment.file.open("rb")
+    except FileNotFoundError:
+        message = _("The file %(name)s is no longer there.") % {"name": attachment.name}
+        raise ValidationError({"file": message}, code="gone") from None
+    except Exception as error:  # a storage raises what it likes, and its words may hold addresses and names
+        logger.warning("a file cannot be read: %s", type(error).__name__, extra={"event": "attachments.unreadable"})
+        raise ValidationError({"file": STORAGE_DOWN}, code="storage") from None
+    return content

@@ -11,6 +11,7 @@ from django.contrib.auth import get_user_model
 from django.contrib.contenttypes.models import ContentType
 from django.core.exceptions import ValidationError
 from django.core.files.base import ContentFile
+from django.core.files.storage import InMemoryStorage, storages
 
 from django_support_tickets.exceptions import Ambiguous, NotSent, Refused
 from django_support_tickets.models import Attachment, Comment, Delivery, OutboxEntry, Ticket, TicketEvent
@@ -37,6 +38,22 @@ Raise = Callable[..., Ticket]
 
 LOST = Ambiguous("the answer was lost or cut")
 UNSEARCHABLE = Capabilities(can_comment=True, attachments=AttachmentRules(moments=frozenset({"create"})))
+
+
+class TroubledStorage(InMemoryStorage):
+    """A storage that is "down", or "full"."""
+
+    trouble = ""
+
+    def _open(self, name: str, mode: str = "rb") -> Any:
+        if self.trouble == "down":
+            raise RuntimeError("bucket AKIASECRET")
+        return super()._open(name, mode)
+
+    def _save(self, name: str, content: Any) -> str:
+        if self.trouble == "full":
+            raise OSError("no space left for AKIASECRET")
+        return super()._save(name, content)
 
 
 @pytest.fixture
@@ -468,6 +485,22 @@ class TestRaiseAgain:
         with pytest.raises(ValidationError, match="receipt.png"):
             raise_again(ticket)
         assert Ticket.objects.get() == ticket
+
+    @pytest.mark.fault(74)
+    @pytest.mark.parametrize("trouble", ["down", "full"])
+    def test_a_storage_that_does_not_work_is_a_sentence_and_nothing_is_made(
+        self, desk: Desk, raised: Raise, attached: Any, settings: Any, caplog: Any, trouble: str
+    ) -> None:
+        backend = {"BACKEND": f"{__name__}.TroubledStorage"}
+        settings.STORAGES = {**settings.STORAGES, "support_tickets": backend}
+        ticket = raised()
+        attached(ticket)
+        push("paper")
+        storages["support_tickets"].trouble = trouble  # type: ignore[attr-defined]
+        with pytest.raises(ValidationError, match="storage of files does not work") as caught:
+            raise_again(ticket)
+        assert Ticket.objects.get() == ticket
+        assert "AKIASECRET" not in f"{caplog.text} {caught.value!r}"
 
 
 class TestWaking:
