@@ -230,6 +230,7 @@ def hidden(name: str, value: Any) -> Any:
     return (lambda: value) if any(word in name for word in ("secret", "token", "key")) else value
 
 
+@pytest.mark.services
 def test_events_for_sentry() -> None:
     """In a process of its own, since the SDK changes Django and the HTTP client for good."""
     pytest.importorskip("sentry_sdk")

@@ -44,6 +44,7 @@ def live(database: str, folder: Path, *, tickets: int) -> None:
     assert {times[key] for key in report["keys"]} == {1}
 
 
+@pytest.mark.services
 @pytest.mark.fault(89)
 def test_on_a_sqlite_file(tmp_path: Path) -> None:
     live(f"sqlite://{tmp_path}/rows?transaction_mode=IMMEDIATE", tmp_path, tickets=20)

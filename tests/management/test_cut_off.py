@@ -65,6 +65,7 @@ def judge(found: list[dict[str, Any]]) -> None:
         assert (one["old"], one["orphans"], one["files"]) == (0, 0, 16), one
 
 
+@pytest.mark.services
 @pytest.mark.fault(89)
 def test_on_a_sqlite_file(tmp_path: Path) -> None:
     judge(ordeals(f"sqlite://{tmp_path}/rows?transaction_mode=IMMEDIATE", tmp_path))

@@ -153,13 +153,13 @@ class TestCredentials:
         assert "canary" not in text
 
     def test_a_busy_vendor_is_no_failure(self, account: Any, sandbox: Sandbox) -> None:
-        account(VERIFIK, **sandbox.verifik.options())
+        account(VERIFIK, **sandbox.verifik.options(), rate=None)
         sandbox.verifik.fail_next("*", Fault.RATE_LIMITED)
         level, text = found(examine(using="default"), "credentials")
         assert (level, text.partition(":")[0]) == (Level.WARN, "not proved")
 
     def test_a_vendor_that_cannot_be_reached(self, account: Any) -> None:
-        account(VERIFIK, token="x", base_url="http://127.0.0.1:9")
+        account(VERIFIK, token="x", base_url="http://127.0.0.1:9", rate=None)
         level, text = found(examine(using="default"), "credentials")
         assert level == Level.FAIL
         assert "no connection could be made" in text

@@ -147,7 +147,7 @@ class TestInThisProcess:
         assert "not tried, which this provider does not offer (sign_webhook)" in text
 
     def test_a_vendor_that_sends_none(self, account: Any, sandbox: Sandbox) -> None:
-        account(BACKENDS["verifik"], **sandbox.verifik.options())
+        account(BACKENDS["verifik"], **sandbox.verifik.options(), rate=None)
         text = "not offered, tickets are polled"
         assert found(examine(using="default"), "webhooks") == (Level.OK, text)
 
