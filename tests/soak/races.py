@@ -54,7 +54,7 @@ def run(database: str, marked: str, times: int, *, seconds: float) -> tuple[Coun
     """Return how the tests have ended, by what pytest calls it, and what it printed."""
     variables = {**os.environ, "TEST_DATABASE": database, "TEST_TIMES": str(times)}
     variables.setdefault("TEST_DATABASE_NAME", "test_support_tickets_soak_races")
-    command = [sys.executable, "-m", "pytest", "-q", "-m", marked, "--tb=short"]
+    command = [sys.executable, "-m", "pytest", "-q", "-m", marked, "--tb=short", "--numprocesses", "2"]
     try:
         done = subprocess.run(
             command, cwd=ROOT, env=variables, capture_output=True, text=True, timeout=max(seconds, 1.0)
