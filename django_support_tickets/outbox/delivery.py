@@ -12,7 +12,7 @@ from django_support_tickets.models import Attachment, Comment
 from django_support_tickets.models.pauses import clamped
 from django_support_tickets.outbox.account import note_answer, note_error
 from django_support_tickets.outbox.claims import Claim, backoff, mark, release
-from django_support_tickets.outbox.facts import describe, log_facts
+from django_support_tickets.outbox.facts import describe, error_facts, log_facts
 from django_support_tickets.outbox.items import (
     Item,
     Kind,
@@ -80,12 +80,13 @@ def _send(claim: Claim, item: Item | None, provider: Provider) -> str:
         return "waiting"
     try:
         with total_deadline(deadline):
-            record = checked(item, _call(claim, item, provider))
+            record = checked(claim, item, _call(claim, item, provider))
     except ProviderError as error:
         note_error(claim, error)
         return _outcome(claim, item, provider, error)
     except Exception as error:  # says nothing about the vendor
-        return _outcome(claim, item, provider, Ambiguous(f"the provider raised {type(error).__name__}"))
+        failure = Ambiguous(f"the provider raised {type(error).__name__}", **error_facts(claim, item))
+        return _outcome(claim, item, provider, failure)
     settle_delivered(claim, item, record)
     note_answer(claim)
     return "delivered"

@@ -82,6 +82,11 @@ def late_answer(ticket_id: int, operation: str, key: str, *, using: str) -> str:
     return ""
 
 
+def error_facts(claim: Claim, item: Item) -> dict[str, Any]:
+    """Return what an error about the send of an item names: account, operation and the item's key."""
+    return {"alias": claim.entry.provider, "operation": item.operation, "key": str(item.row.key)}
+
+
 def log_facts(claim: Claim, item: Item, name: str, *, request_id: str = "") -> dict[str, Any]:
     """Return the `extra` of a log record: a stable event name, account, operation, key, request id and duration.
 

@@ -12,7 +12,7 @@ from django_support_tickets.exceptions import Ambiguous, RemoteNotFound
 from django_support_tickets.models import Attachment, Comment, Delivery, Ticket, TicketEvent
 from django_support_tickets.outbox.account import note_answer
 from django_support_tickets.outbox.claims import Claim, extend, release
-from django_support_tickets.outbox.facts import known_fact, write_event
+from django_support_tickets.outbox.facts import error_facts, known_fact, write_event
 from django_support_tickets.outbox.items import Item, Kind, ticket_draft, utc_moment
 from django_support_tickets.outbox.settling import settle_delivered, settle_refused, settle_uncertain
 from django_support_tickets.outbox.storing import Result
@@ -111,7 +111,7 @@ def _look(claim: Claim, item: Item, provider: Provider) -> Verdict:
     since = claim.entry.tried_since or claim.entry.sent_at
     if item.kind == Kind.CREATE:
         found = provider.find(ticket_draft(claim.entry.ticket, item.files, sent_at=since))
-        return Verdict(records=tuple(checked(item, record) for record in found.records), complete=found.complete)
+        return Verdict(records=tuple(checked(claim, item, record) for record in found.records), complete=found.complete)
     try:
         record = provider.get(claim.entry.ticket.ref)
     except RemoteNotFound:
@@ -155,18 +155,18 @@ def _find_file(attachment: Attachment, record: TicketRecord, *, since: datetime 
     return Verdict(records=tuple(matches[-1:]))
 
 
-def checked(item: Item, record: Result) -> Result:
+def checked(claim: Claim, item: Item, record: Result) -> Result:
     """Return what a provider has answered; raise Ambiguous if it is none, or the ticket in it has no usable id.
 
     The id of a comment or file is only left out: the vendor has it, whatever it is called there.
     """
     remote_id = getattr(record, "remote_id", None)
     if not isinstance(remote_id, str):
-        raise Ambiguous("the provider has returned no record")
+        raise Ambiguous("the provider has returned no record", **error_facts(claim, item))
     if remote_id and len(remote_id) <= LONGEST_ID and clean_text(remote_id) == remote_id:
         return record
     if item.kind in (Kind.CREATE, Kind.CLOSE):
-        raise Ambiguous("the answer has no usable id")
+        raise Ambiguous("the answer has no usable id", **error_facts(claim, item))
     return replace(record, remote_id="")
 
 

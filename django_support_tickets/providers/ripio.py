@@ -48,6 +48,7 @@ from django_support_tickets.transport import (
     BytesBody,
     HeaderAuth,
     MultipartBody,
+    Request,
     Token,
     clean_text,
     json_body,
@@ -227,9 +228,8 @@ class RipioProvider(HttpProvider):
         """Return a new access token. Source: /ramps-api/authentication/acquire-access-token."""
         started = time.monotonic()
         body = BytesBody(b"grant_type=client_credentials", "application/x-www-form-urlencoded")
-        answer = self.transport.send(
-            self._request("token", "POST", self.token_path, body=body), auth=HeaderAuth(self._basic())
-        )
+        request = Request(operation="token", method="POST", path=self.token_path, body=body, deadline=self.deadline)
+        answer = self.transport.send(request, auth=HeaderAuth(self._basic()))
         if not answer.ok:
             raise self._token_refusal(answer)
         token = to_token(answer.json(), started=started, leeway=self.token_leeway)

@@ -119,7 +119,8 @@ class Run:
                 self.counts.fail(name, error.cause, account=self.alias)
             case ProviderError():
                 self.note_answer()
-                self.counts.fail(name, f"{error.cause} ({error.status or error.code})", account=self.alias)
+                said = error.status or error.code
+                self.counts.fail(name, f"{error.cause} ({said})" if said else error.cause, account=self.alias)
             case _:
                 # Only the class: the text of a foreign exception may quote what customers wrote.
                 facts = {"event": "pull.provider_failed", "account": self.alias}

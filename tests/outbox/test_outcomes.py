@@ -222,12 +222,13 @@ class TestAmbiguous:
         assert desk.calls == ["create"]
 
     @pytest.mark.fault(8)
-    def test_an_error_that_nobody_foresaw_is_ambiguous(self, desk: Desk, raised: Raise) -> None:
+    def test_an_error_that_nobody_foresaw_is_ambiguous(self, desk: Desk, raised: Raise, caplog: Any) -> None:
         desk.capabilities = UNSEARCHABLE
-        raised()
+        ticket = raised()
         desk.at("create", ZeroDivisionError("with the text of a ticket"))
         assert push("paper").uncertain == 1
         assert delivery() == (Delivery.UNCERTAIN, "the provider raised ZeroDivisionError")
+        assert f"paper create: the provider raised ZeroDivisionError (key {ticket.key})" in caplog.text
         assert not ProviderState.objects.exists()
 
     def test_a_searchable_vendor_gets_its_settle_time(self, desk: Desk, raised: Raise) -> None:

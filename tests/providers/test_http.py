@@ -21,6 +21,7 @@ from django_support_tickets.exceptions import (
     Refused,
     RemoteNotFound,
 )
+from django_support_tickets.providers.base import resolved
 from django_support_tickets.providers.http import (
     HttpProvider,
     before_sending,
@@ -37,7 +38,7 @@ from django_support_tickets.providers.http import (
     without_reference,
 )
 from django_support_tickets.records import ABSENT, Capabilities, TicketDraft, TicketRecord, TicketRef
-from django_support_tickets.transport import Answer, HeaderAuth, Token, forget_accounts, json_body
+from django_support_tickets.transport import Answer, HeaderAuth, Request, Token, forget_accounts, json_body
 from tests.transport_server import ScriptedServer, Seen, answer
 
 EMAIL = "canary@example.com"
@@ -82,7 +83,7 @@ class TokenDesk(Desk):
         return HeaderAuth(f"Bearer {self.transport.account.token('me', self._fetch, stale=self.refused)}")
 
     def _fetch(self) -> Token:
-        answer = self.transport.send(self._request("token", "POST", "token"))
+        answer = self.transport.send(Request(operation="token", method="POST", path="token"))
         if not answer.ok:
             raise self.error_for(answer)
         return Token(text_of(answer.json().get("token")))
@@ -394,6 +395,22 @@ class TestOptions:
             with pytest.raises(NotSent):
                 provider.create(DRAFT)
             assert provider.create(DRAFT).remote_id == "1"
+
+    @pytest.mark.parametrize("name", ["base_url", "token"])
+    def test_a_callable_that_fails_is_an_error_that_names_the_operation(self, name: str) -> None:
+        class Tokens(Desk):
+            def authorization(self) -> HeaderAuth:
+                return HeaderAuth(resolved(broken) if name == "token" else "")
+
+        def broken() -> str:
+            raise KeyError("canary")
+
+        provider = Tokens("desk", base_url=broken if name == "base_url" else "http://127.0.0.1:1")
+        with pytest.raises(NotSent) as caught:
+            provider.create(DRAFT)
+        assert str(caught.value) == "desk create: an option given as a callable could not be read (key key-1)"
+        with pytest.raises(NotSent, match="^desk download: an option"), provider.stream("download", "/file", limit=1):
+            pass
 
     @pytest.mark.fault(27)
     def test_the_check_warns_of_what_weakens_tls(self) -> None:

@@ -132,6 +132,11 @@ class TestDue:
         assert counts.failures == [f"ticket {Ticket.objects.get().key}: another ticket came back"]
         assert Ticket.objects.get().status == "pending"
 
+    def test_a_refusal_without_a_status_is_named_by_its_cause_alone(self, desk, ticket):
+        ticket()
+        desk.script = [Refused("the remote id cannot be used in a path")]
+        assert pull("desk").failures == [f"ticket {Ticket.objects.get().key}: the remote id cannot be used in a path"]
+
     @pytest.mark.parametrize("value", [None, {"remote_id": "R-1"}, ZeroDivisionError("customer text")])
     def test_a_provider_that_fails_is_counted_and_its_text_kept_out(self, desk, ticket, value, caplog):
         ticket("R-1")

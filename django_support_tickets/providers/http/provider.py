@@ -26,7 +26,7 @@ from django_support_tickets.transport import (
 from django_support_tickets.transport.foreign import ForeignFiles
 
 READS = frozenset({"GET", "HEAD"})
-Authorization = TypeVar("Authorization", HeaderAuth, HeaderAuth | None)
+T = TypeVar("T")
 
 
 class HttpProvider(Provider):
@@ -47,10 +47,12 @@ class HttpProvider(Provider):
 
     @property
     def base_url(self) -> str:
+        """Return the address without a slash at its end; raise NotSent if it is a callable that fails."""
         return resolved(self._base_url).rstrip("/")
 
     @property
     def transport(self) -> Transport:
+        """Return what sends this account's requests; raise NotSent as `base_url` does."""
         return Transport(
             alias=self.alias,
             base_url=self.base_url,
@@ -74,7 +76,16 @@ class HttpProvider(Provider):
         deadline: float | None = None,
     ) -> Answer:
         """Return a 2xx answer; raise NotSent, Busy, AccessDenied, Refused or Ambiguous. `deadline` in seconds."""
-        request = self._request(operation, method, path, params=params, body=body, key=key, deadline=deadline)
+        request = Request(
+            operation=operation,
+            method=method,
+            path=path,
+            params=params,
+            headers=self.headers(),
+            body=body,
+            key=key,
+            deadline=deadline or self.deadline_of(operation),
+        )
         del params, body  # personal data, which the traceback of an error would show
         with total_deadline(request.deadline or self.deadline):
             answer = self._exchange(request)
@@ -90,12 +101,14 @@ class HttpProvider(Provider):
 
         A redirect is followed, without the token, only to where `follow` allows; that it leads to no file is Ambiguous.
         """
-        request = self._request(operation, "GET", path, deadline=self.upload_deadline)
+        seconds, headers = self.upload_deadline, self.headers()
+        request = Request(operation=operation, method="GET", path=path, headers=headers, deadline=seconds)
+        transport = self._obtained(request, lambda: self.transport)
         with ExitStack() as stack:
-            with total_deadline(self.upload_deadline):
-                response = self._opened(request, stack, redirects=follow is not None)
+            with total_deadline(seconds):
+                response = self._opened(transport, request, stack, redirects=follow is not None)
             if follow is None or not response.is_redirect:
-                yield self.transport.download(request, response, limit=limit)
+                yield transport.download(request, response, limit=limit)
             else:
                 yield redirected(response, follow, stack, limit=limit)
 
@@ -159,38 +172,16 @@ class HttpProvider(Provider):
             messages.append(checks.Warning(message, hint=hint, id="support_tickets.W102"))
         return messages
 
-    def _request(
-        self,
-        operation: str,
-        method: str,
-        path: str,
-        *,
-        params: tuple[tuple[str, str], ...] = (),
-        body: Body | None = None,
-        key: str = "",
-        deadline: float | None = None,
-    ) -> Request:
-        return Request(
-            operation=operation,
-            method=method,
-            path=path,
-            params=params,
-            headers=self.headers(),
-            body=body,
-            key=key,
-            deadline=deadline or self.deadline_of(operation),
-        )
-
     def _exchange(self, request: Request) -> Answer:
         """Return the answer, whatever its status; a refused token is renewed once."""
-        answer = self.transport.send(request, auth=self._authorized(request, self.authorization))
+        transport = self._obtained(request, lambda: self.transport)
+        answer = transport.send(request, auth=self._obtained(request, self.authorization))
         renewed = self._renewed(request, answer)
-        return answer if renewed is None else self.transport.send(request, auth=renewed)
+        return answer if renewed is None else transport.send(request, auth=renewed)
 
-    def _opened(self, request: Request, stack: ExitStack, *, redirects: bool) -> Response:
+    def _opened(self, transport: Transport, request: Request, stack: ExitStack, *, redirects: bool) -> Response:
         """Return a 2xx answer, or a redirect if `redirects`, with its body unread; a refused token is renewed once."""
-        transport, auth = self.transport, self._authorized(request, self.authorization)
-        response = stack.enter_context(transport.open(request, auth=auth))
+        response = stack.enter_context(transport.open(request, auth=self._obtained(request, self.authorization)))
         if response.status_code // 100 not in (2, 3):
             answer = transport.answer(request, response)
             renewed = self._renewed(request, answer)
@@ -202,15 +193,16 @@ class HttpProvider(Provider):
         return response
 
     def _renewed(self, request: Request, answer: Answer) -> HeaderAuth | None:
-        return self._authorized(request, self.renewed_authorization) if self.needs_new_token(answer) else None
+        return self._obtained(request, self.renewed_authorization) if self.needs_new_token(answer) else None
 
-    def _authorized(self, request: Request, obtain: Callable[[], Authorization]) -> Authorization:
-        """Return what `obtain` gives; where it fails, the request has not been sent."""
+    def _obtained(self, request: Request, obtain: Callable[[], T]) -> T:
+        """Return what a request needs (a token, an address); where `obtain` fails, the request has not been sent."""
         try:
             return obtain()
         except ProviderError as error:
             failure = before_sending(error)
         failure.alias, failure.key = failure.alias or self.alias, failure.key or request.key
+        failure.operation = failure.operation or request.operation
         raise failure
 
     def _understood(self, answer: Answer) -> tuple[str, str] | None:
