@@ -32,6 +32,10 @@ class AuthorType(TextChoices):
     UNKNOWN = "unknown", _("Unknown")
 
 
+#: Authors of a comment that cannot be our own coming back.
+NEVER_US = frozenset({AuthorType.AGENT, AuthorType.SYSTEM, AuthorType.AI})
+
+
 class BodyFormat(TextChoices):
     """How the text of a comment is to be read; it is always escaped on display."""
 
@@ -42,7 +46,7 @@ class BodyFormat(TextChoices):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TicketRef:
-    """Name a ticket at a vendor; `customer_id` only where the vendor's path needs it (Moov)."""
+    """What names a ticket at a vendor; `customer_id` only where the vendor's path needs it (Moov)."""
 
     remote_id: str
     customer_id: str = ""

@@ -63,6 +63,7 @@ class MergeCounts:
     failures: list[str] = field(default_factory=list)
 
     def add(self, other: MergeCounts) -> None:
+        """Count what another has counted; of its failures, those that there is room to name."""
         for one in fields(MergeCounts):
             if one.name != "failures":
                 setattr(self, one.name, getattr(self, one.name) + getattr(other, one.name))

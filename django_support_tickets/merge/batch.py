@@ -18,7 +18,7 @@ from django_support_tickets.models import Attachment, Comment, Delivery, Ticket,
 from django_support_tickets.records import ABSENT, Capabilities
 from django_support_tickets.signals import attachment_added, comment_added
 
-Kind = TicketEvent.Kind
+Event = TicketEvent.Kind
 
 #: Columns of merge itself, written with what is the vendor's.
 BOOKKEEPING = ("digest", "synced_at", "next_poll_at", "missing_since", "updated_at")
@@ -40,11 +40,13 @@ class News:
 
     @property
     def is_visible(self) -> bool:
+        """Return whether people would call it news: a field that they see, a comment, a file, or that it is back."""
         talk = self.conversation
         return bool(visible(self.changes) or talk.new_comments or talk.new_attachments or self.found_again)
 
     @property
     def touches_row(self) -> bool:
+        """Return whether anything of the ticket or its conversation changes, visible or not."""
         talk = self.conversation
         return bool(self.changes or talk.edited_comments or talk.linked_comments) or self.is_visible
 
@@ -209,8 +211,8 @@ class Batch:
             find_keys(Comment, new, using=self.using)
         linked = [(row.pk, (row.remote_id,)) for talk in talks for row in talk.linked_comments]
         update_rows(Comment, ("remote_id",), linked, using=self.using)
-        settled = [row.pk for talk in talks for row in talk.linked_comments if row.delivery == Delivery.UNCERTAIN]
-        settle(Comment, settled, using=self.using)
+        shown = [row.pk for talk in talks for row in talk.linked_comments if row.delivery == Delivery.UNCERTAIN]
+        mark_delivered(Comment, shown, using=self.using)
         edited = [
             (row.pk, tuple(getattr(row, name) for name in EDITABLE)) for talk in talks for row in talk.edited_comments
         ]
@@ -229,26 +231,26 @@ class Batch:
         changed = [row for talk in talks for row in talk.changed_attachments]
         rows = [(row.pk, (row.remote_id, row.remote_url)) for row in changed]
         update_rows(Attachment, ("remote_id", "remote_url"), rows, using=self.using)
-        settle(Attachment, [row.pk for row in changed if row.delivery == Delivery.UNCERTAIN], using=self.using)
+        mark_delivered(Attachment, [row.pk for row in changed if row.delivery == Delivery.UNCERTAIN], using=self.using)
 
     def _events(self, one: News) -> list[TicketEvent]:
         talk = one.conversation
         found: list[tuple[str, dict[str, Any]]] = []
         if one.found_again:
-            found.append((Kind.FOUND_AGAIN, {}))
+            found.append((Event.FOUND_AGAIN, {}))
         if changes := visible(one.changes):
-            found.append((Kind.CHANGED, for_timeline(changes)))
+            found.append((Event.CHANGED, for_timeline(changes)))
         if talk.new_comments:
-            found.append((Kind.COMMENTED, {"comments": len(talk.new_comments)}))
+            found.append((Event.COMMENTED, {"comments": len(talk.new_comments)}))
         if talk.new_attachments:
-            found.append((Kind.ATTACHED, {"attachments": len(talk.new_attachments)}))
+            found.append((Event.ATTACHED, {"attachments": len(talk.new_attachments)}))
         return [
             new_row(TicketEvent, ticket_id=one.ticket.pk, kind=kind, source=self.source, changes=changes, at=self.now)
             for kind, changes in found
         ]
 
 
-def settle(model: type[Model], pks: Sequence[int], *, using: str) -> None:
+def mark_delivered(model: type[Model], pks: Sequence[int], *, using: str) -> None:
     """Count what was uncertain as delivered: the vendor has just shown it."""
     if pks:
         rows: Any = model._base_manager.using(using).filter(pk__in=pks, delivery=Delivery.UNCERTAIN)

@@ -42,10 +42,12 @@ def status(value: Any) -> str:
 
 
 def author_type(value: Any) -> str:
+    """Return one of our types of author, "unknown" for anything else."""
     return str(value) if value in _AUTHOR_TYPES else AuthorType.UNKNOWN.value
 
 
 def body_format(value: Any) -> str:
+    """Return one of our formats of text, "text" for anything else."""
     return str(value) if value in _BODY_FORMATS else BodyFormat.TEXT.value
 
 

@@ -12,19 +12,11 @@ from django_support_tickets.merge import cleaning
 from django_support_tickets.merge.writing import new_row
 from django_support_tickets.models import Attachment, Comment, Delivery, Ticket
 from django_support_tickets.models.names import display_name, original_of
-from django_support_tickets.records import (
-    AttachmentRecord,
-    AuthorType,
-    CommentRecord,
-    TicketRecord,
-    normalised_text,
-)
+from django_support_tickets.records import AttachmentRecord, CommentRecord, TicketRecord, normalised_text
+from django_support_tickets.vocabulary import NEVER_US
 
 #: What may be at the vendor although its id is not known here yet.
 MAY_BE_THERE = frozenset({Delivery.QUEUED, Delivery.UNCERTAIN, Delivery.DELIVERED})
-#: Authors who cannot be us.
-OTHERS = frozenset({AuthorType.AGENT, AuthorType.SYSTEM, AuthorType.AI})
-
 #: Columns of a comment that its vendor may correct.
 EDITABLE = ("author_type", "author_name", "body", "body_format", "sent_at", "updated_at")
 
@@ -55,6 +47,7 @@ class Conversation:
 
     @property
     def has_file_of_new_comment(self) -> bool:
+        """Return whether a new file hangs on a comment that has no primary key yet."""
         return any(file.comment is not None and file.comment.pk is None for file in self.new_attachments)
 
     def _merge_comments(self, ticket: Ticket, records: Sequence[CommentRecord], *, now: datetime) -> None:
@@ -144,7 +137,7 @@ def _counted(pseudo_id: str, counted: Counter[str]) -> str:
 
 def _take_echo(ours: list[Comment], record: CommentRecord) -> Comment | None:
     """Return, and take out of `ours`, the comment of ours that this one is."""
-    if record.author_type in OTHERS:
+    if record.author_type in NEVER_US:
         return None
     wanted = normalised_text(cleaning.text(record.body), cleaning.body_format(record.body_format))
     for comment in ours:
@@ -169,7 +162,7 @@ def _copy_of_description(ticket: Ticket, records: Sequence[CommentRecord]) -> Co
         return None
     first = min(records, key=_age)
     is_copy = normalised_text(cleaning.text(first.body), cleaning.body_format(first.body_format)) == description
-    return first if is_copy and first.author_type not in OTHERS else None
+    return first if is_copy and first.author_type not in NEVER_US else None
 
 
 def _age(record: CommentRecord) -> float:

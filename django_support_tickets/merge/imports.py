@@ -2,21 +2,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from django.db import transaction
+from django.db import DEFAULT_DB_ALIAS, transaction
 
 from django_support_tickets.merge import cleaning
 from django_support_tickets.merge.announcements import announce
 from django_support_tickets.merge.arrivals import Fetched, MergeCounts
 from django_support_tickets.merge.batch import Batch, News
 from django_support_tickets.merge.ownership import read_fields
-from django_support_tickets.merge.pages import in_transaction, one_by_one, unique_pages, write_one
+from django_support_tickets.merge.pages import unique_pages, write_page
 from django_support_tickets.merge.reading import read_rows
 from django_support_tickets.merge.writing import begin_writing, find_keys, insert_rows, new_row
 from django_support_tickets.models import Delivery, Ticket, TicketEvent
 from django_support_tickets.providers import providers
 
 
-def import_tickets(alias: str, fetched: Sequence[Fetched], *, using: str = "default") -> MergeCounts:
+def import_tickets(alias: str, fetched: Sequence[Fetched], *, using: str = DEFAULT_DB_ALIAS) -> MergeCounts:
     """Make tickets of records that belong to nobody here; they have no requester.
 
     Left out are records whose remote id is known by now, and those that carry the key of a ticket of this account:
@@ -27,22 +27,11 @@ def import_tickets(alias: str, fetched: Sequence[Fetched], *, using: str = "defa
         batch = Batch(
             alias=alias, using=using, source=TicketEvent.Source.PULL, capabilities=providers[alias].capabilities
         )
-        counts.add(_import_page(batch, page))
+        counts.add(write_page(batch, page, _write))
     return counts
 
 
-def _import_page(batch: Batch, page: list[Fetched]) -> MergeCounts:
-    try:
-        return in_transaction(lambda: _write(batch.fresh(), page), using=batch.using)
-    except Exception:  # a user's provider may return anything
-
-        def work(one: Fetched) -> MergeCounts:
-            return write_one(one, lambda page: _write(batch.fresh(), page), using=batch.using)
-
-        return one_by_one(page, work, account=batch.alias)
-
-
-def _write(batch: Batch, page: list[Fetched]) -> MergeCounts:
+def _write(batch: Batch, page: Sequence[Fetched]) -> MergeCounts:
     begin_writing(Ticket, using=batch.using)
     ours = _known(batch, page)
     for one in page:
@@ -59,7 +48,7 @@ def _write(batch: Batch, page: list[Fetched]) -> MergeCounts:
     return batch.counts
 
 
-def _known(batch: Batch, page: list[Fetched]) -> set[str]:
+def _known(batch: Batch, page: Sequence[Fetched]) -> set[str]:
     remote_ids = [one.record.remote_id for one in page]
     stored = read_rows(Ticket, ("remote_id",), using=batch.using, alias=batch.alias, remote_ids=remote_ids)
     keys = [str(one.record.key) for one in page if one.record.key]

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import TypeVar
 
-from django.db import DatabaseError, DataError, OperationalError, connections, transaction
+from django.db import DEFAULT_DB_ALIAS, DatabaseError, DataError, OperationalError, connections, transaction
 
 from django_support_tickets.merge import cleaning
 from django_support_tickets.merge.announcements import announce
@@ -22,6 +22,7 @@ from django_support_tickets.providers import providers
 
 logger = logging.getLogger(__name__)
 T = TypeVar("T")
+Write = Callable[[Batch, Sequence[Fetched]], MergeCounts]
 
 PAGE = 500
 TRIES = 4
@@ -30,7 +31,7 @@ FAILURES_IN_A_ROW = 5
 
 
 def merge(
-    alias: str, fetched: Sequence[Fetched], *, using: str = "default", source: str = TicketEvent.Source.PULL
+    alias: str, fetched: Sequence[Fetched], *, using: str = DEFAULT_DB_ALIAS, source: str = TicketEvent.Source.PULL
 ) -> MergeCounts:
     """Write what was fetched into the tickets of account `alias`, and return what became of it.
 
@@ -40,11 +41,13 @@ def merge(
     """
     counts = MergeCounts()
     for page in unique_pages(fetched):
-        counts.add(_merge_page(_new_batch(alias, using, source), page))
+        counts.add(write_page(_new_batch(alias, using, source), page, _write))
     return counts
 
 
-def preview(alias: str, fetched: Sequence[Fetched], *, using: str = "default") -> tuple[MergeCounts, list[Difference]]:
+def preview(
+    alias: str, fetched: Sequence[Fetched], *, using: str = DEFAULT_DB_ALIAS
+) -> tuple[MergeCounts, list[Difference]]:
     """Return what `merge` would do, and write nothing."""
     counts, differences = MergeCounts(), []
     for page in unique_pages(fetched):
@@ -86,57 +89,55 @@ def in_transaction(work: Callable[[], T], *, using: str) -> T:
     raise AssertionError("unreachable")
 
 
-def one_by_one(page: Sequence[Fetched], work: Callable[[Fetched], MergeCounts], *, account: str) -> MergeCounts:
-    """Return the sum of `work` for each record; those that fail are counted and named.
+def write_page(batch: Batch, page: Sequence[Fetched], write: Write) -> MergeCounts:
+    """Return what `write` makes of a page in one transaction; where that fails, of its records one by one.
 
-    Raise OperationalError when the database fails again and again without a success.
+    `write` gets an empty batch each time, since it may be called again. Records that fail by themselves are counted and
+    named. Raise OperationalError when the database fails again and again without a success.
     """
+    try:
+        return in_transaction(lambda: write(batch.fresh(), page), using=batch.using)
+    except Exception as error:  # a user's provider may return anything
+        if isinstance(error, DatabaseError) and connections[batch.using].needs_rollback:
+            raise
+        facts = {"event": "merge.one_by_one", "account": batch.alias}
+        logger.info("a page of %d records is stored one by one: %s", len(page), type(error).__name__, extra=facts)
+    return _one_by_one(batch, page, write)
+
+
+def _one_by_one(batch: Batch, page: Sequence[Fetched], write: Write) -> MergeCounts:
     counts, in_a_row = MergeCounts(), 0
     for one in page:
         try:
-            counts.add(work(one))
+            counts.add(_write_one(batch, one, write))
             in_a_row = 0
-        except Exception as error:  # a user's provider may return anything; the others must not suffer
+        except Exception as error:  # the others must not suffer
             in_a_row = in_a_row + 1 if isinstance(error, OperationalError) else 0
             if in_a_row == FAILURES_IN_A_ROW:
                 raise
             # Only the class: messages of databases quote the values.
             cause = f"it could not be stored ({type(error).__name__})"
-            counts.fail(f"ticket {one.record.remote_id}", cause, account=account)
+            counts.fail(f"ticket {one.record.remote_id}", cause, account=batch.alias)
     return counts
 
 
-def write_one(one: Fetched, write: Callable[[list[Fetched]], MergeCounts], *, using: str) -> MergeCounts:
+def _write_one(batch: Batch, one: Fetched, write: Write) -> MergeCounts:
     """Write one record in a transaction, without four-byte characters if the database does not take them."""
+    using = batch.using
     try:
-        return in_transaction(lambda: write([one]), using=using)
+        return in_transaction(lambda: write(batch.fresh(), [one]), using=using)
     except (DataError, OperationalError):
         plain = replace(one, record=cleaning.in_three_bytes(one.record))
         if connections[using].vendor != "mysql" or cleaning.digest(plain.record) == cleaning.digest(one.record):
             raise
-    return in_transaction(lambda: write([plain]), using=using)
+    return in_transaction(lambda: write(batch.fresh(), [plain]), using=using)
 
 
 def _new_batch(alias: str, using: str, source: str) -> Batch:
     return Batch(alias=alias, using=using, source=source, capabilities=providers[alias].capabilities)
 
 
-def _merge_page(batch: Batch, page: list[Fetched]) -> MergeCounts:
-    try:
-        return in_transaction(lambda: _write(batch.fresh(), page), using=batch.using)
-    except Exception as error:
-        if isinstance(error, DatabaseError) and connections[batch.using].needs_rollback:
-            raise
-        facts = {"event": "merge.one_by_one", "account": batch.alias}
-        logger.info("a page of %d records is merged one by one: %s", len(page), type(error).__name__, extra=facts)
-
-    def work(one: Fetched) -> MergeCounts:
-        return write_one(one, lambda page: _write(batch.fresh(), page), using=batch.using)
-
-    return one_by_one(page, work, account=batch.alias)
-
-
-def _write(batch: Batch, page: list[Fetched]) -> MergeCounts:
+def _write(batch: Batch, page: Sequence[Fetched]) -> MergeCounts:
     begin_writing(Ticket, using=batch.using)
     _plan(batch, page, lock=True)
     batch.write()
@@ -144,7 +145,7 @@ def _write(batch: Batch, page: list[Fetched]) -> MergeCounts:
     return batch.counts
 
 
-def _plan(batch: Batch, page: list[Fetched], *, lock: bool) -> None:
+def _plan(batch: Batch, page: Sequence[Fetched], *, lock: bool) -> None:
     stored = _stored_rows(batch, [one.record.remote_id for one in page], lock=lock)
     for one in page:
         batch.add(stored.get(one.record.remote_id), one)

@@ -20,7 +20,6 @@ from django_support_tickets.providers import Provider
 from django_support_tickets.records import (
     ABSENT,
     AttachmentRecord,
-    AuthorType,
     Capabilities,
     CommentRecord,
     Status,
@@ -29,6 +28,7 @@ from django_support_tickets.records import (
     normalised_text,
 )
 from django_support_tickets.transport import total_deadline
+from django_support_tickets.vocabulary import NEVER_US
 
 #: Complete searches without a match, apart by the settle time, after which a request counts as never arrived.
 SEARCHES = 2
@@ -39,12 +39,10 @@ LEASE_FACTOR = 2
 #: How far the vendor's clock may be behind ours when its comments and files are compared with the mark.
 CLOCK_SKEW = timedelta(hours=1)
 LONGEST_ID = 255
-#: Authors who cannot be us.
-OTHERS = frozenset({AuthorType.AGENT, AuthorType.SYSTEM, AuthorType.AI})
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class SearchResult:
     """What a search found; `complete` False: something could not be looked at, so absence proves nothing."""
 
     records: tuple[Result, ...] = ()
@@ -71,9 +69,9 @@ def search(claim: Claim, item: Item, provider: Provider) -> str:
     if not extend(claim, seconds=LEASE_FACTOR * deadline):
         return "waiting"
     with total_deadline(deadline):
-        verdict = _look(claim, item, provider)
+        result = _look(claim, item, provider)
     note_answer(claim)
-    return _decide(claim, item, verdict, provider)
+    return _decide(claim, item, result, provider)
 
 
 def fact_of(claim: Claim, item: Item) -> Result | None:
@@ -82,12 +80,12 @@ def fact_of(claim: Claim, item: Item) -> Result | None:
     return _record_of(item, remote_id) if remote_id and not _is_anothers(claim, item, remote_id) else None
 
 
-def _decide(claim: Claim, item: Item, verdict: Verdict, provider: Provider) -> str:
-    if verdict.records:
-        _report_duplicates(claim, item, verdict.records)
-        settle_delivered(claim, item, verdict.records[0])
+def _decide(claim: Claim, item: Item, result: SearchResult, provider: Provider) -> str:
+    if result.records:
+        _report_duplicates(claim, item, result.records)
+        settle_delivered(claim, item, result.records[0])
         return "delivered"
-    if not verdict.complete:
+    if not result.complete:
         return _uncertain(claim, item, "The answer was lost, and the vendor could not be searched completely.")
     if claim.entry.searches + 1 < SEARCHES:
         release(claim, wait=provider.settle_seconds, error=claim.entry.last_error, searches=F("searches") + 1)
@@ -106,44 +104,46 @@ def _uncertain(claim: Claim, item: Item, reason: str) -> str:
     return "uncertain"
 
 
-def _look(claim: Claim, item: Item, provider: Provider) -> Verdict:
+def _look(claim: Claim, item: Item, provider: Provider) -> SearchResult:
     # Since the first send, not the last: an earlier one that arrived very late is found too.
     since = claim.entry.tried_since or claim.entry.sent_at
     if item.kind == Kind.CREATE:
         found = provider.find(ticket_draft(claim.entry.ticket, item.files, sent_at=since))
-        return Verdict(records=tuple(checked(claim, item, record) for record in found.records), complete=found.complete)
+        return SearchResult(
+            records=tuple(checked(claim, item, record) for record in found.records), complete=found.complete
+        )
     try:
         record = provider.get(claim.entry.ticket.ref)
     except RemoteNotFound:
-        return Verdict(complete=False)
+        return SearchResult(complete=False)
     match item.row:
         case Comment():
             return _find_comment(item.row, record, since=utc_moment(since), using=claim.using)
         case Attachment():
             return _find_file(item.row, record, since=utc_moment(since), using=claim.using)
     is_closed = record.status in (Status.CLOSED, Status.RESOLVED)
-    return Verdict(records=(record,) if is_closed else (), complete=record.status is not ABSENT)
+    return SearchResult(records=(record,) if is_closed else (), complete=record.status is not ABSENT)
 
 
-def _find_comment(comment: Comment, record: TicketRecord, *, since: datetime | None, using: str) -> Verdict:
+def _find_comment(comment: Comment, record: TicketRecord, *, since: datetime | None, using: str) -> SearchResult:
     if record.comments is ABSENT:
-        return Verdict(complete=False)
+        return SearchResult(complete=False)
     taken = _taken(comment, using=using)
     ours = normalised_text(comment.body)
     matches = [
         found
         for found in record.comments
         if found.remote_id not in taken
-        and found.author_type not in OTHERS
+        and found.author_type not in NEVER_US
         and _is_since(found.sent_at, since)
         and normalised_text(found.body, found.body_format) == ours
     ]
-    return Verdict(records=tuple(matches[-1:]))
+    return SearchResult(records=tuple(matches[-1:]))
 
 
-def _find_file(attachment: Attachment, record: TicketRecord, *, since: datetime | None, using: str) -> Verdict:
+def _find_file(attachment: Attachment, record: TicketRecord, *, since: datetime | None, using: str) -> SearchResult:
     if record.attachments is ABSENT:
-        return Verdict(complete=False)
+        return SearchResult(complete=False)
     taken = _taken(attachment, using=using)
     matches = [
         found
@@ -152,7 +152,7 @@ def _find_file(attachment: Attachment, record: TicketRecord, *, since: datetime 
         and _is_since(found.created_at, since)
         and (found.name, found.size or attachment.size) == (attachment.name, attachment.size)
     ]
-    return Verdict(records=tuple(matches[-1:]))
+    return SearchResult(records=tuple(matches[-1:]))
 
 
 def checked(claim: Claim, item: Item, record: Result) -> Result:
