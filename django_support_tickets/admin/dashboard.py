@@ -14,6 +14,7 @@ from django_support_tickets.admin.figures import AGES, DAYS, KEPT_SECONDS, LAGS,
 from django_support_tickets.admin.scope import scope_name, scope_of
 from django_support_tickets.admin.wording import explain
 from django_support_tickets.models import Delivery, ProviderState, SyncRun
+from django_support_tickets.phrases import translate
 from django_support_tickets.records import Status
 
 #: Told apart by this many looks; more accounts share them.
@@ -49,6 +50,7 @@ class DashboardAdmin(BaseTicketAdmin):
             "state": _state(health),
             "pause": ProviderState.Pause(health.pause).label if health.pause else "",
             "detail": explain(health.pause_detail),
+            "problem": translate(health.run_error),
             "outcome": SyncRun.Outcome(health.run_outcome).label if health.run_outcome else "",
             "lag": bucket_name(health.typical_lag) if health.typical_lag else "",
             "backlog_url": f"{listed}&delivery=queued",

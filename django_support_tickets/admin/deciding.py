@@ -1,8 +1,10 @@
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 from django.core.exceptions import ValidationError
+from django.db import transaction
+from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllowed
 from django.template.response import TemplateResponse
 from django.utils.translation import gettext as _
@@ -11,11 +13,22 @@ from django_support_tickets.admin.base import SOURCE, BaseTicketAdmin
 from django_support_tickets.admin.offers import BY_NAME
 from django_support_tickets.admin.replies import SettleForm
 from django_support_tickets.admin.wording import explain, sending
-from django_support_tickets.admin.work import decision, known_remote_id
+from django_support_tickets.admin.work import decision, known_remote_id, note_submitted
 from django_support_tickets.dispatch import wake
-from django_support_tickets.models import Attachment, Comment, Delivery, Submission, Ticket
+from django_support_tickets.models import Attachment, Comment, Delivery, OutboxEntry, Submission, Ticket
 
-ITEMS: dict[str, Any] = {"comment": Comment, "file": Attachment}
+
+class ItemKind(NamedTuple):
+    """What an address calls a comment or file: its model, and what the outbox calls sending it."""
+
+    model: type[Submission]
+    operation: OutboxEntry.Item
+
+
+ITEMS = {
+    "comment": ItemKind(Comment, OutboxEntry.Item.COMMENT),
+    "file": ItemKind(Attachment, OutboxEntry.Item.UPLOAD),
+}
 
 
 class DecidingAdmin(BaseTicketAdmin):
@@ -68,20 +81,25 @@ class DecidingAdmin(BaseTicketAdmin):
         self.require(request, "attach" if kind == "file" else "reply")
         ticket, item = self._item(request, pk, kind, key)
         try:
-            item.submit()
+            with transaction.atomic(using=self.using):
+                item.submit()
+                note_submitted(item, ITEMS[kind].operation, actor=request.user)
         except ValidationError as error:
             self.complain(request, error)
         else:
+            self.log_change(request, ticket, _("Submitted again"))
             self.say(request, f"{_('It is queued again.')} {sending()}")
         return self.back_to(ticket)
 
     def _item(self, request: HttpRequest, pk: int, kind: str, key: Any) -> tuple[Ticket, Submission]:
+        """Return a ticket, and the item of it with this key; without a key, the item is the ticket itself."""
         ticket = self.ticket_or_404(request, pk)
-        if kind == "ticket":
+        if key is None:
             return ticket, ticket
         if kind not in ITEMS:
             raise Http404
-        item: Submission | None = ITEMS[kind].objects.using(self.using).filter(ticket=ticket, key=key).first()
+        rows: QuerySet[Any] = ITEMS[kind].model._base_manager.using(self.using)
+        item: Submission | None = rows.filter(ticket=ticket, key=key).first()
         if item is None:
             raise Http404
         return ticket, item

@@ -151,11 +151,11 @@ def _about_news(ticket: Ticket, capabilities: Capabilities | None) -> Iterator[N
     if not ticket.remote_id or capabilities is None:
         return
     if ticket.next_poll_at is None:
-        yield Notice("info", _("No more news are expected from the vendor, so it is not asked any more."))
+        yield Notice("info", _("No more news is expected from the vendor, so it is not asked any more."))
     elif ticket.next_poll_at <= timezone.now():
-        yield Notice("info", " ".join((_("Its news are due."), fetching())))
+        yield Notice("info", " ".join((_("Its news is due."), fetching())))
     else:
-        yield Notice("info", _("Its news are fetched %(when)s.") % {"when": when(ticket.next_poll_at)})
+        yield Notice("info", _("Its news is fetched %(when)s.") % {"when": when(ticket.next_poll_at)})
 
 
 def _details(error: str) -> tuple[str, ...]:

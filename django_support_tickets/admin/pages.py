@@ -2,12 +2,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 from django.contrib import messages
 from django.contrib.admin.utils import unquote
-from django.core.exceptions import PermissionDenied, ValidationError
-from django.db import IntegrityError, transaction
+from django.core.exceptions import PermissionDenied
 from django.db.models import Model
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllowed
 from django.http.response import HttpResponseBase
@@ -23,11 +23,10 @@ from django_support_tickets.admin.raising import RaisingAdmin
 from django_support_tickets.admin.replies import ReplyForm
 from django_support_tickets.admin.timeline import SHOWN, timeline_of
 from django_support_tickets.admin.wording import explain, sending
-from django_support_tickets.admin.work import fetch_file
+from django_support_tickets.admin.work import fetch_file, note_submitted
 from django_support_tickets.attachments.serving import NotServed, attachment_response
-from django_support_tickets.attachments.storing import StorageFailed
 from django_support_tickets.exceptions import InvalidProvider
-from django_support_tickets.models import Attachment, Comment, Delivery, Ticket, WebhookDelivery, moment_of
+from django_support_tickets.models import Attachment, Comment, Delivery, OutboxEntry, Ticket, WebhookDelivery, moment_of
 from django_support_tickets.phrases import translate
 from django_support_tickets.records import Capabilities
 
@@ -74,7 +73,7 @@ class PageAdmin(RaisingAdmin, ActingAdmin):
         form = self.reply_form(request, ticket)
         if form is None or not form.is_offered:
             raise PermissionDenied
-        if form.is_valid() and self._store_reply(request, form):
+        if form.is_valid() and self.all_or_nothing(form, partial(self._store_reply, request, form)):
             self.say(request, f"{_('The reply was submitted.')} {sending()}")
             return self.back_to(ticket)
         return self.ticket_page(request, ticket, reply=form)
@@ -96,19 +95,12 @@ class PageAdmin(RaisingAdmin, ActingAdmin):
             may_attach=self.has_attach_permission(request, ticket),
         )
 
-    def _store_reply(self, request: HttpRequest, form: ReplyForm) -> bool:
-        try:
-            with transaction.atomic(using=self.using):
-                comment = self._store_comment(request, form)
-                for file in form.files_given:
-                    self.attach(request, form.ticket, file, comment=comment)
-        except ValidationError as error:
-            form.take(error)
-        except StorageFailed:
-            form.add_error(None, _("The storage of files does not work just now; nothing was stored."))
-        except IntegrityError:
-            form.add_error(None, _("This was stored already by another click."))
-        return not form.errors
+    def _store_reply(self, request: HttpRequest, form: ReplyForm) -> None:
+        comment = self._store_comment(request, form)
+        for file in form.files_given:
+            attachment = self.attach(request, form.ticket, file, comment=comment)
+            if comment is None:
+                note_submitted(attachment, OutboxEntry.Item.UPLOAD, actor=request.user)
 
     def _store_comment(self, request: HttpRequest, form: ReplyForm) -> Comment | None:
         if "body" not in form.fields:
@@ -116,6 +108,7 @@ class PageAdmin(RaisingAdmin, ActingAdmin):
         comment = Comment(ticket=form.ticket, body=form.cleaned_data["body"], created_by_id=request.user.pk)
         comment.key = form.cleaned_data.get("key") or comment.key
         comment.save(using=self.using)
+        note_submitted(comment, OutboxEntry.Item.COMMENT, actor=request.user)
         return comment
 
     def file_view(self, request: HttpRequest, pk: int, key: Any) -> HttpResponseBase:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -14,11 +16,13 @@ from django.template.response import TemplateResponse
 from django.utils.translation import gettext as _
 
 from django_support_tickets.admin.base import BaseTicketAdmin, capabilities_of
+from django_support_tickets.admin.fields import UploadingForm
 from django_support_tickets.admin.forms import TicketForm
 from django_support_tickets.admin.limits import at_most, file_rules
 from django_support_tickets.admin.wording import sending
+from django_support_tickets.admin.work import note_submitted
 from django_support_tickets.attachments.storing import StorageFailed
-from django_support_tickets.models import Attachment, Delivery, Ticket
+from django_support_tickets.models import Attachment, Delivery, OutboxEntry, Ticket
 from django_support_tickets.providers import providers
 from django_support_tickets.records import Capabilities
 
@@ -101,10 +105,14 @@ class RaisingAdmin(BaseTicketAdmin):
         return self.get_queryset(request).using(self.using).filter(key=key).first()
 
     def store(self, request: HttpRequest, form: TicketForm) -> bool:
-        """Store the ticket with its files, all or nothing; return False after showing in the form why not."""
+        """Store the ticket with its files; return False after showing in the form why not."""
+        return self.all_or_nothing(form, partial(self._store, request, form))
+
+    def all_or_nothing(self, form: UploadingForm, write: Callable[[], object]) -> bool:
+        """Write in one transaction; return False after showing in the form why nothing was stored."""
         try:
             with transaction.atomic(using=self.using):
-                self._store(request, form)
+                write()
         except ValidationError as error:
             form.take(error)
         except StorageFailed:
@@ -127,6 +135,8 @@ class RaisingAdmin(BaseTicketAdmin):
             self.attach(request, ticket, file)
         if not form.is_draft and ticket.delivery == Delivery.DRAFT:
             ticket.submit()
+        if ticket.delivery == Delivery.QUEUED:
+            note_submitted(ticket, OutboxEntry.Item.CREATE, actor=request.user)
         message = [{"added": {}}] if is_new else [{"changed": {"fields": form.changed_data}}]
         (self.log_addition if is_new else self.log_change)(request, ticket, message)
 

@@ -13,9 +13,10 @@ from django.utils.module_loading import import_string
 
 from django_support_tickets.conf import settings
 from django_support_tickets.dispatch import wake
-from django_support_tickets.models import Attachment, EpochNow, OutboxEntry, Submission
+from django_support_tickets.models import Attachment, EpochNow, OutboxEntry, Submission, TicketEvent
 
 OUTBOX = "django_support_tickets.outbox.decisions"
+FACTS = "django_support_tickets.outbox.facts"
 SYNC = "django_support_tickets.sync"
 MIRRORING = "django_support_tickets.attachments.mirroring"
 
@@ -29,6 +30,12 @@ def decision(name: str) -> Callable[..., Any]:
 def known_remote_id(item: Submission) -> str:
     """Return the remote id that a late answer has named for an uncertain item, "" if none has."""
     return str(decision("known_remote_id")(item))
+
+
+def note_submitted(item: Submission, operation: OutboxEntry.Item, *, actor: Any) -> None:
+    """Write into the timeline who has submitted a ticket, comment or file in the admin."""
+    note: Callable[..., None] = import_string(f"{FACTS}.note_decision")
+    note(item, TicketEvent.Kind.SUBMITTED, actor=actor, source=TicketEvent.Source.ADMIN, item=operation)
 
 
 def make_due(alias: str, remote_ids: Collection[str], *, using: str) -> int:

@@ -22,7 +22,7 @@ STATUSES: Mapping[str, Status] = {"open": Status.OPEN, "closed": Status.CLOSED}
 
 
 class LocalProvider(Provider):
-    """A desk without a vendor: every ticket is accepted at once, its remote id is our key, and no news ever come.
+    """A desk without a vendor: every ticket is accepted at once, its remote id is our key, and no news ever comes.
 
     The default of SUPPORT_TICKETS_PROVIDERS, as locmem is for caches.
     """

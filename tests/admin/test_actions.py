@@ -207,7 +207,7 @@ class TestDecisions:
         assert "not queued" in said(client.post(path))
 
     def test_what_was_cancelled_or_refused_can_be_submitted_again(
-        self, client: Client, make_ticket: Make, make_comment: Make
+        self, client: Client, agent: Any, make_ticket: Make, make_comment: Make
     ) -> None:
         ticket = make_ticket()
         comment = make_comment(ticket, delivery=Delivery.REFUSED)
@@ -218,6 +218,11 @@ class TestDecisions:
         comment.refresh_from_db()
         assert comment.delivery == Delivery.QUEUED
         assert "Only a draft can be submitted." in said(client.post(path))
+        event = ticket.events.get(kind="submitted")
+        assert (event.actor, event.source, event.changes["item"]) == (agent, "admin", "comment")
+        assert (
+            LogEntry.objects.filter(object_id=str(ticket.pk), change_message__contains="Submitted again").count() == 1
+        )
 
     def test_what_is_being_sent_cannot(self, client: Client, make_ticket: Make) -> None:
         ticket = make_ticket(delivery=Delivery.QUEUED)

@@ -119,6 +119,15 @@ class TestPage:
         assert ">7</td>" in page
         assert f"{url('changelist')}?account=moov&amp;attention=person" in page
 
+    def test_the_error_of_a_run_is_in_the_readers_language(self, client: Client, db: None, settings: Any) -> None:
+        ProviderState.objects.create(provider="ankra")
+        error = "get: the vendor refuses this account"
+        SyncRun.objects.create(provider="ankra", started_at=timezone.now(), outcome="failed", error=error)
+        settings.LANGUAGE_CODE = "es"
+        page = text_of(client.get(url("dashboard")))
+        assert "el proveedor rechaza esta cuenta" in page
+        assert error not in page
+
     def test_it_says_the_plots_in_words_too(self, client: Client, make_ticket: Make) -> None:
         make_ticket(status=Status.WAITING, delivery=Delivery.DELIVERED)
         answer = client.get(url("dashboard"))

@@ -205,7 +205,7 @@ class TestWhatHappensNext:
             ({"close_delivery": "refused"}, "The vendor has refused to close it."),
             ({"close_delivery": "uncertain"}, "Nobody can tell whether the vendor has closed it"),
             ({"provider": "gone"}, "Account gone cannot be used"),
-            ({}, "No more news are expected"),
+            ({}, "No more news is expected"),
         ],
     )
     def test_states_are_said(self, client: Client, make_ticket: Make, values: dict[str, Any], sentence: str) -> None:
@@ -213,9 +213,9 @@ class TestWhatHappensNext:
 
     def test_news_have_their_time(self, client: Client, make_ticket: Make) -> None:
         now = timezone.now()
-        assert "Its news are fetched" in page_of(client, make_ticket(next_poll_at=now + timedelta(hours=1)))
+        assert "Its news is fetched" in page_of(client, make_ticket(next_poll_at=now + timedelta(hours=1)))
         due = page_of(client, make_ticket(next_poll_at=now - timedelta(hours=1)))
-        assert "Its news are due. The next sync_tickets run will fetch it." in due
+        assert "Its news is due. The next sync_tickets run will fetch it." in due
         assert "does not show this ticket any more" in page_of(client, make_ticket(missing_since=now))
 
     def test_what_comes_after_something_stuck_waits(self, client: Client, make_ticket: Make) -> None:
@@ -232,6 +232,8 @@ class TestReplying:
         comment = ticket.comments.get()
         assert (comment.body, comment.created_by, comment.delivery) == ("Any\nnews?", agent, Delivery.QUEUED)
         assert comment.attachments.get().name == "a.png"
+        event = ticket.events.get()
+        assert (event.kind, event.actor, event.changes["item"]) == ("submitted", agent, "comment")
         assert "The reply was submitted. The next sync_tickets run will send it." in said(answer)
 
     def test_the_words_come_before_the_files(self, client: Client, make_ticket: Make) -> None:

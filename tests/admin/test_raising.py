@@ -109,6 +109,12 @@ class TestSubmitting:
         assert (file.name, file.delivery, file.created_by) == ("receipt.png", Delivery.QUEUED, agent)
         assert "The next sync_tickets run will send it." in said(answer)
 
+    def test_the_timeline_says_who_has_submitted_it(self, client: Client, agent: Any, django_user_model: Any) -> None:
+        other = django_user_model.objects.create_user("other")
+        submit(client, "local", requester=other.pk)
+        event = Ticket.objects.get().events.get(kind="submitted")
+        assert (event.actor, event.source, event.changes["item"]) == (agent, "admin", "create")
+
     def test_the_requester_can_be_somebody_else(self, client: Client, django_user_model: Any) -> None:
         customer = django_user_model.objects.create_user("customer")
         submit(client, "local", requester=str(customer.pk))
@@ -207,9 +213,11 @@ class TestDrafts:
         assert [file.name for file in draft.attachments.all()] == ["new.png"]
 
     def test_it_is_submitted_with_its_files(self, client: Client, draft: Ticket) -> None:
+        assert not draft.events.filter(kind="submitted").exists()
         answer = client.post(url("change", draft.pk), {**TEXT, "customer_id": "c", "_submit": ""})
         draft.refresh_from_db()
         assert draft.delivery == Delivery.QUEUED
+        assert draft.events.filter(kind="submitted", actor__isnull=False).count() == 1
         assert draft.submitted_at is not None
         assert OutboxEntry.objects.filter(ticket=draft).exists()
         assert "The ticket was submitted." in said(answer)

@@ -186,6 +186,18 @@ def test_others_learn_nothing(
 
 
 @pytest.mark.fault(86)
+def test_the_ticket_is_none_of_its_items(staff: Callable[..., Client], make_ticket: Make) -> None:
+    """What a comment may be done to with the permission to comment may not so be done to the ticket."""
+    ticket = make_ticket(delivery=Delivery.DRAFT)
+    client = staff("view_ticket", "add_comment", "change_ticket", "settle_ticket")
+    before = state()
+    for page in ("submit_item", "cancel_item", "settle_item"):
+        for kind in ("ticket", "nonsense"):
+            assert client.post(url(page, ticket.pk, kind, ticket.key), {"answer": "again"}).status_code == 404, page
+    assert state() == before
+
+
+@pytest.mark.fault(86)
 def test_files_need_their_own_permission(staff: Callable[..., Client], make_ticket: Make) -> None:
     client = staff("view_ticket", "add_comment", "add_attachment", "view_attachment")
     ticket = make_ticket()
