@@ -6,6 +6,7 @@ import hashlib
 import json
 import re
 import uuid
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -65,6 +66,12 @@ def intention_of(request: Request, *place: str) -> Intention | None:
     # Such that no other user's id, which may be any text, and header give the same.
     whose = json.dumps([str(request.user.pk), header, *place])
     return Intention(uuid.uuid5(NAMESPACE, whose), digest_of(request.data))
+
+
+def kept_of_request(context: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the columns by which a serializer's request is known when it comes again; {} without the header."""
+    intention: Intention | None = context.get("intention")
+    return intention.columns if intention else {}
 
 
 def digest_of(data: Any) -> str:

@@ -18,7 +18,7 @@ from django_support_tickets.transport import parse_json
 
 
 class TooLarge(APIException):
-    """A body has more bytes than DATA_UPLOAD_MAX_MEMORY_SIZE."""
+    """A request, or a file in it, has more bytes than are taken."""
 
     status_code = status.HTTP_413_REQUEST_ENTITY_TOO_LARGE
     default_detail = _("The request is too large.")

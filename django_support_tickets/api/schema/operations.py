@@ -111,7 +111,7 @@ class TicketViews(_Views):
             parameters=[OWN_KEY], **ASKED, responses=answers(*WRITTEN, 409, 429, 503, s200=AgentTicketDetailSerializer)
         ),
         "close": extend_schema(
-            parameters=[OWN_KEY], **ASKED, responses=answers(*WRITTEN, 409, s202=AgentTicketDetailSerializer)
+            parameters=[OWN_KEY], **ASKED, responses=answers(*WRITTEN, 409, 429, s202=AgentTicketDetailSerializer)
         ),
         "refresh": extend_schema(
             parameters=[OWN_KEY], **ASKED, responses=answers(*WRITTEN, 409, 429, s202=AgentTicketDetailSerializer)

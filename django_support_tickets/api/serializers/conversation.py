@@ -1,11 +1,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from typing import Any
 
 from rest_framework import serializers
 
+from django_support_tickets.api.idempotency import kept_of_request
 from django_support_tickets.api.raising import add_comment, add_file, check_uploads, provider_for
 from django_support_tickets.api.sentences import OF_TICKETS
 from django_support_tickets.api.serializers.fields import SentenceField
@@ -31,12 +31,6 @@ PUBLIC_KINDS = (
 PUBLIC_CHANGES = ("status", "priority", "category", "resolution", "resolved_at", "closed_at")
 #: Somebody's e-mail address where a name is expected.
 ADDRESS = re.compile(r"\S+@\S+")
-
-
-def kept_of_request(context: Mapping[str, Any]) -> Attrs:
-    """Return the columns by which a request with an Idempotency-Key is known when it comes again."""
-    intention = context.get("intention")
-    return intention.columns if intention else {}
 
 
 class CommentSerializer(QuickSerializer[Comment]):

@@ -5,6 +5,7 @@ from typing import Any
 from django.utils.translation import gettext as _
 from rest_framework import serializers
 
+from django_support_tickets.api.idempotency import kept_of_request
 from django_support_tickets.api.raising import check_uploads, edit_draft, raise_ticket
 from django_support_tickets.api.scope import CUSTOMER_FIELDS, customer_of, offered
 from django_support_tickets.api.sentences import OF_CLOSINGS, OF_TICKETS
@@ -144,9 +145,8 @@ class TicketSerializer(QuickSerializer[Ticket]):
         delivery = Delivery.DRAFT if validated_data.pop("draft", False) else Delivery.QUEUED
         user = self.context["request"].user
         validated_data.setdefault("requester", user)
-        if intention := self.context.get("intention"):
-            validated_data |= intention.columns
-        return raise_ticket({**validated_data, "delivery": delivery}, files, user=user)
+        values = {**validated_data, **kept_of_request(self.context), "delivery": delivery}
+        return raise_ticket(values, files, user=user)
 
     def update(self, instance: Ticket, validated_data: Attrs) -> Ticket:
         """Store what was changed of a draft; files are added one by one."""
