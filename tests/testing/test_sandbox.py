@@ -266,7 +266,7 @@ class TestForeground:
         said: list[str] = []
         stop = threading.Event()
         stop.set()
-        serve("127.0.0.1", 0, 0.0, 0.5, 3, write=said.append, stop=stop)
+        serve("127.0.0.1", 0, fault_rate=0.5, seed=3, write=said.append, stop=stop)
         text = "".join(said)
         assert "(seed 3)" in text
         assert all(f"/{name}" in text for name in ("ripio", "moov", "verifik", "ankra"))
@@ -282,9 +282,9 @@ class TestForeground:
 
     def test_command_line(self, monkeypatch: pytest.MonkeyPatch) -> None:
         calls: list[tuple[object, ...]] = []
-        monkeypatch.setattr(f"{main.__module__}.serve", lambda *given: calls.append(given))
+        monkeypatch.setattr(f"{main.__module__}.serve", lambda *given, **named: calls.append((*given, named)))
         main(["--port", "0", "--latency", "0.05", "--faults", "0.1", "--seed", "4"])
-        assert calls == [("127.0.0.1", 0, 0.05, 0.1, 4)]
+        assert calls == [("127.0.0.1", 0, {"latency": 0.05, "fault_rate": 0.1, "seed": 4})]
 
 
 class TestEventualConsistency:

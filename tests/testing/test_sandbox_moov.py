@@ -98,6 +98,10 @@ class TestTickets:
         assert (answer.status, set(answer.json)) == (409, {"error"})
         assert moov_create(vendor, "acct-2", foreignID="same").status == 200
 
+    def test_a_foreign_id_is_taken_before_lists_show_it(self, vendor: MoovSandbox) -> None:
+        vendor.unique_foreign_id, vendor.list_lag = True, 30.0
+        assert [moov_create(vendor, foreignID="same").status for _ in range(2)] == [200, 409]
+
     def test_close(self, sandbox: Sandbox, vendor: MoovSandbox) -> None:
         remote_id = moov_create(vendor).json["ticketID"]
         path = f"{TICKETS}/{remote_id}"

@@ -30,7 +30,7 @@ ENDINGS: dict[str, tuple[Fault, dict[str, object]]] = {
     "page": (Fault.HTML_PAGE, {"body": f"<html>{PERSON} {PRIVATE}</html>"}),
     "no-object": (Fault.ANSWER, {"status": 200, "body": f'["{PERSON}", "{PRIVATE}"]'}),
     "echo": (Fault.ANSWER, {"status": 400, "body": f'{{"message": "no {PERSON}", "detail": "no {PERSON}"}}'}),
-    "nul": (Fault.JSON_NAN, {}),
+    "nan": (Fault.JSON_NAN, {}),
 }
 
 

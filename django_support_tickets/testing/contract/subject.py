@@ -79,6 +79,7 @@ class ContractSubject:
 
     @property
     def provider(self) -> Provider:
+        """Return a new provider with these options."""
         return self.build()
 
     def build(self, **changes: Any) -> Provider:
@@ -99,6 +100,7 @@ class ContractSubject:
         return dataclasses.replace(self.draft, **{"key": str(key), "description": description, **changes})
 
     def new_comment(self, body: str = "") -> CommentDraft:
+        """Return a comment with a key of its own, and a text that no other has."""
         number = next(_numbers)
         key = uuid.uuid5(uuid.NAMESPACE_OID, f"{self.alias} {number}")
         return CommentDraft(key=str(key), body=body or f"An answer, number {number}, by canary.person@example.com.")

@@ -8,10 +8,7 @@ import pytest
 from django_support_tickets.exceptions import Ambiguous, NotSent, Refused, RemoteNotFound
 from django_support_tickets.providers.base import Provider
 from django_support_tickets.records import ABSENT, Probe, Status, TicketRecord, TicketRef, normalised_text
-from django_support_tickets.testing.contract.faults import (
-    error_of,
-    run,
-)
+from django_support_tickets.testing.contract.faults import error_of, run
 from django_support_tickets.testing.contract.subject import PICTURE, ContractSubject, picture, read_all
 from django_support_tickets.testing.sandbox import Fault
 

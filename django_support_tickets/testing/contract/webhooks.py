@@ -55,9 +55,7 @@ class WebhookContract:
             with suppress(WebhookRejected):
                 assert subject.provider.parse_webhook(headers, changed).identity == identity
 
-    @pytest.mark.parametrize(
-        "body", [b"", b"{}", b"[]", b"null", b"\xff\xfe", b"{" * 100_000, b'{"type": 7}'], ids=repr
-    )
+    @pytest.mark.parametrize("body", ODD_BODIES, ids=lambda body: repr(body[:20]))
     def test_an_odd_body_is_refused_or_names_nothing(self, subject: ContractSubject, body: bytes) -> None:
         _, (headers, _) = self._genuine(subject)
         with suppress(WebhookRejected):

@@ -18,7 +18,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--faults", type=float, default=0.0, help="share of requests that fail, 0 to 1")
     parser.add_argument("--seed", type=int, default=None, help="replay the faults and ids of an earlier run")
     given = parser.parse_args(arguments)
-    serve(given.host, given.port, given.latency, given.faults, given.seed)
+    serve(given.host, given.port, latency=given.latency, fault_rate=given.faults, seed=given.seed)
 
 
 if __name__ == "__main__":

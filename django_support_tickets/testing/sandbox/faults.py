@@ -126,6 +126,7 @@ class Hold:
         self._released = threading.Event()
 
     def release(self) -> None:
+        """Let the request go on."""
         self._released.set()
 
     def wait(self) -> None:

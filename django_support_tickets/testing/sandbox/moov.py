@@ -250,7 +250,9 @@ class MoovSandbox(WebhookVendor):
         return errors
 
     def _with_foreign_id(self, account: str, foreign_id: str) -> bool:
-        return bool(self._newest_first(account, None, foreign_id))
+        """Return whether an account has a ticket with this foreignID, also one that lists do not show yet."""
+        tickets = self._tickets.values()
+        return any((row["accountID"], row.get("foreignID")) == (account, foreign_id) for row in tickets)
 
     def _store(self, account: str, draft: dict[str, Any]) -> Ticket:
         self._number += 1

@@ -134,10 +134,10 @@ def serving(kind: type[V], *, seed: int = 0, latency: float = 0.0, now: Now | No
 def serve(
     host: str = "127.0.0.1",
     port: int = 8800,
+    *,
     latency: float = 0.0,
     fault_rate: float = 0.0,
     seed: int | None = None,
-    *,
     write: Callable[[str], object] | None = None,
     stop: threading.Event | None = None,
 ) -> None:

@@ -216,6 +216,7 @@ class VerifikSandbox(VendorSandbox):
     def remove(self, remote_ids: Iterable[str]) -> None:
         for remote_id in remote_ids:
             self._tickets.pop(remote_id, None)
+            self._stored_at.pop(remote_id, None)
         self.touched()
 
     def new_object_id(self) -> str:

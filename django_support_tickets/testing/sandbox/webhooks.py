@@ -63,6 +63,7 @@ class WebhookVendor(VendorSandbox):
         self._outgoing.clear()
 
     def announce(self, payload: dict[str, Any], remote_id: str) -> None:
+        """Queue an event about a ticket in `outgoing`; nothing while `webhook_url` is not set."""
         if self.webhook_url:
             self._outgoing.append(Outgoing(payload, remote_id))
 
@@ -73,7 +74,7 @@ class WebhookVendor(VendorSandbox):
     def send_webhook(self, payload: dict[str, Any] | bytes, *, copies: int = 1, **signing: Any) -> list[int]:
         """POST the signed event to `webhook_url`, `copies` times with the same bytes; return the statuses.
 
-        A status of 0 means that no answer came. `signing` goes to `sign`.
+        A status of 0 means that no answer came. `signing` goes to `sign`. Raise RuntimeError without a `webhook_url`.
         """
         headers, body = self.sign(payload, **signing)
         return [self._post(headers, body, remote_id="") for _ in range(copies)]

@@ -72,6 +72,7 @@ class Call:
         return self.parameters[parameter]
 
     def header(self, name: str) -> str:
+        """Return a request header, "" if it was not sent."""
         key = name.upper().replace("-", "_")
         if key not in ("CONTENT_TYPE", "CONTENT_LENGTH"):
             key = f"HTTP_{key}"
@@ -80,18 +81,22 @@ class Call:
 
     @property
     def query(self) -> dict[str, list[str]]:
+        """Return the query: name -> values, in the order in which they were sent."""
         return urllib.parse.parse_qs(self.environ.get("QUERY_STRING", ""), keep_blank_values=True)
 
     @property
     def stream(self) -> IO[bytes]:
+        """Return the body to be read once."""
         stream: IO[bytes] = self.environ["wsgi.input"]
         return stream
 
     def body(self) -> bytes:
+        """Return the whole body."""
         length = self.environ.get("CONTENT_LENGTH") or "0"
         return self.stream.read(int(length))
 
     def form(self) -> dict[str, str]:
+        """Return the fields of an urlencoded form; of a repeated one, the last."""
         return dict(urllib.parse.parse_qsl(self.body().decode("latin-1"), keep_blank_values=True))
 
     def changed(self, remote_id: str) -> None:
@@ -118,6 +123,7 @@ class Route:
 
 
 def json_reply(payload: Any, status: int = 200) -> Reply:
+    """Return a reply whose body is this value as JSON."""
     return Reply(status, json.dumps(payload).encode(), [("Content-Type", "application/json")])
 
 
@@ -169,15 +175,18 @@ class VendorSandbox:
         self._routes = list(self.routes())
 
     def routes(self) -> Iterable[Route]:
+        """Return what the vendor answers; the first route that fits is taken."""
         raise NotImplementedError
 
     def options(self) -> dict[str, Any]:
+        """Return the OPTIONS of a provider that talks to this vendor."""
         raise NotImplementedError
 
     # What a test looks at.
 
     @property
     def base_url(self) -> str:
+        """Return the vendor's address; raise RuntimeError before the server listens."""
         if not self.site.url:
             raise RuntimeError("The sandbox is not started.")
         return f"{self.site.url}/{self.name}"
@@ -196,9 +205,11 @@ class VendorSandbox:
         return self._ledger.entries
 
     def record(self, entry: LedgerEntry) -> LedgerEntry:
+        """Write an entry into the ledger, unless `recording` is off; return it as stored."""
         return self._ledger.append(entry) if self.recording else entry
 
     def amend(self, entry: LedgerEntry, receipt: Receipt) -> None:
+        """Note in the ledger what a late change has done after all."""
         self._ledger.settle(entry, committed=receipt.committed, remote_id=receipt.remote_id)
 
     def reset(self) -> None:
@@ -244,14 +255,17 @@ class VendorSandbox:
         self.failures.randomise(rate, [Fault(fault) for fault in faults], operations, details)
 
     def clear_failures(self) -> None:
+        """Forget every fault, and let the requests go that are held."""
         self.failures.clear()
 
     # Time: what falls due is applied when somebody looks, so nothing depends on a timer thread.
 
     def now(self) -> datetime.datetime:
+        """Return the vendor's time, aware and in UTC; while a late change is applied, the time at which it fell due."""
         return self._moment or self.site.clock.now()
 
     def stamp(self) -> str:
+        """Return the vendor's time as its API writes it."""
         return stamp(self.now(), self.timespec)
 
     def later(self, seconds: float, change: Callable[[], None]) -> None:
@@ -277,6 +291,7 @@ class VendorSandbox:
     # The WSGI side.
 
     def operation_for(self, method: str, path: str) -> str:
+        """Return the operation of a request's route, "unknown" where there is none."""
         route, _ = self._match(method, path)
         return route.operation if route else "unknown"
 
@@ -301,9 +316,11 @@ class VendorSandbox:
         return iter((reply.body,))
 
     def common_headers(self) -> Headers:
+        """Return the headers of every answer."""
         return [(self.request_id_header, str(uuid.uuid4()))] if self.request_id_header else []
 
     def new_uuid(self) -> str:
+        """Return a random UUID, the same sequence for the same seed."""
         return str(uuid.UUID(int=self._random.getrandbits(128), version=4))
 
     # What each vendor words in its own way.
@@ -313,6 +330,7 @@ class VendorSandbox:
         raise NotImplementedError
 
     def not_found(self, call: Call) -> Reply:
+        """Return the answer to a path that leads nowhere."""
         return self.failure(404)
 
     def malformed(self, reason: str) -> Reply:
@@ -336,6 +354,7 @@ class VendorSandbox:
     # Tickets.
 
     def store(self, remote_id: str, ticket: Ticket) -> Ticket:
+        """Store a new ticket under its id and return it; `list_lag` counts from here."""
         self._tickets[remote_id] = ticket
         self._stored_at[remote_id] = self.now()
         self._listings.clear()
@@ -363,7 +382,10 @@ class VendorSandbox:
         return self._listings[key]
 
     def change(self, remote_id: str, **fields: Any) -> Ticket:
-        """Change any field of a stored ticket as the vendor's staff might; no event, no new time stamp."""
+        """Change any field of a stored ticket as the vendor's staff might; no webhook, no new time stamp.
+
+        Raise KeyError for a ticket that is not there.
+        """
         with self.lock:
             ticket = self._tickets[remote_id]
             ticket.update(fields)
@@ -371,7 +393,8 @@ class VendorSandbox:
             return ticket
 
     def delete(self, remote_id: str) -> None:
-        """Delete the ticket at the vendor; it answers 404 from now on."""
+        """Delete the ticket at the vendor, which answers 404 from now on; raise KeyError if it is not there."""
         with self.lock:
             del self._tickets[remote_id]
+            self._stored_at.pop(remote_id, None)
             self.touched()
