@@ -12,7 +12,6 @@ from django.db.models.fields.files import FieldFile
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-from django_support_tickets.attachments.names import extension_of
 from django_support_tickets.attachments.rules import (
     check_company,
     check_content,
@@ -38,8 +37,6 @@ from django_support_tickets.conf import settings
 from django_support_tickets.models import Attachment, Delivery
 from django_support_tickets.models.names import display_name, original_of
 from django_support_tickets.records import AttachmentRules
-
-__all__ = ["content_type_of", "display_name", "extension_of", "prepare_attachment", "require_storage", "validate_files"]
 
 logger = logging.getLogger(__name__)
 State = Attachment.State

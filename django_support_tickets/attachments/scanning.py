@@ -55,7 +55,10 @@ def scan(key: str, name: str, *, seconds: float = SCAN_SECONDS) -> str:
 
 
 def scan_again(attachment: Attachment) -> bool:
-    """Ask about a quarantined file again; return whether it is cleared. One that is to be sent is then submitted."""
+    """Ask about a quarantined file again; return whether it is cleared.
+
+    A file of ours that is cleared is not sent by itself: submit it again.
+    """
     if attachment.state != State.QUARANTINED or not attachment.file:
         return False
     complaint = scan(str(attachment.file.name), display_name(attachment.name))
