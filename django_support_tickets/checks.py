@@ -332,9 +332,9 @@ def _public_folder_around(storage: FileSystemStorage) -> str:
         if root and folder.is_relative_to(Path(root).resolve()):
             return name
     default = storages["default"] if "default" in storages.backends else None
-    if isinstance(default, FileSystemStorage) and folder.is_relative_to(Path(default.location).resolve()):
-        return _("the folder of the default storage")
-    return ""
+    if not isinstance(default, FileSystemStorage) or (storage.base_location and not default.base_location):
+        return ""  # without a MEDIA_ROOT it is the folder in which the process was started, which nobody hands out
+    return _("the folder of the default storage") if folder.is_relative_to(Path(default.location).resolve()) else ""
 
 
 def _check_database(alias: str) -> Iterator[CheckMessage]:

@@ -477,6 +477,13 @@ class TestStorage:
         settings.STORAGES = {**settings.STORAGES, "default": default}
         assert self.folder(settings, "/srv/uploads/tickets", MEDIA_ROOT="") == ["support_tickets.W105"]
 
+    def test_a_stock_project_which_has_no_folder_for_uploads(self, settings: Any) -> None:
+        here, backend = Path.cwd(), f"{FileSystemStorage.__module__}.FileSystemStorage"
+        settings.STORAGES = {**settings.STORAGES, "default": {"BACKEND": backend}}
+        assert self.folder(settings, str(here / "ticket-files"), MEDIA_ROOT="") == []
+        assert self.folder(settings, "", MEDIA_ROOT="") == ["support_tickets.W105"]
+        assert self.folder(settings, str(here / "x"), MEDIA_ROOT=str(here)) == ["support_tickets.W105"]
+
     def test_the_default_storage_itself(self, settings: Any) -> None:
         settings.SUPPORT_TICKETS_ATTACHMENT_STORAGE = "default"
         assert ids(check_storage()) == ["support_tickets.W105"]
