@@ -26,7 +26,7 @@ from django_support_tickets.models import Comment, Ticket
 from django_support_tickets.outbox.push import push
 from django_support_tickets.signals import comment_added, ticket_changed
 from django_support_tickets.sync import pull
-from django_support_tickets.testing.sandbox import Sandbox
+from django_support_tickets.testing.sandbox import Fault, Sandbox, VendorSandbox
 from tests.snippets import ROOT, Snippet, blocks, pages, snippets
 
 EXAMPLES = ROOT / "docs" / "examples"
@@ -40,6 +40,9 @@ PNG = bytes.fromhex(
 SECRETS = ("RIPIO_CLIENT_ID", "RIPIO_CLIENT_SECRET", "RIPIO_WEBHOOK_SECRET", "MOOV_PUBLIC_KEY", "MOOV_SECRET_KEY")
 SECRETS += ("MOOV_WEBHOOK_SECRET", "VERIFIK_TOKEN", "ANKRA_TOKEN", "ACME_API_KEY")
 BACKENDS = "django_support_tickets.providers"
+VENDORS: dict[str, Any] = {**Sandbox().vendors}
+VENDORS["vendor"] = VENDORS["ripio"]  # any that sends webhooks
+VENDOR_MEMBER = re.compile(rf"`(?:sandbox\.)?({'|'.join(VENDORS)})\.(\w+)")
 
 
 @pytest.fixture(autouse=True)
@@ -240,6 +243,28 @@ class TestConsole:
     def test_make_targets(self, name: str, line: str) -> None:
         target = line.split()[1]
         assert re.search(rf"^{target}:", (ROOT / "Makefile").read_text(), re.MULTILINE), line
+
+
+class TestNames:
+    """What the pages call the fake vendors' own exists."""
+
+    TEXTS = {name: page.read_text() for name, page in PAGES.items()}
+
+    def test_faults(self) -> None:
+        named = {word for text in self.TEXTS.values() for word in re.findall(r"\bFault\.(\w+)", text)}
+        assert named - {fault.name for fault in Fault} == set()
+        assert len(named) > 2
+
+    def test_members_of_every_vendor(self) -> None:
+        table = self.TEXTS["docs/testing.md"].partition("have in common:")[2].partition("\n\nand what")[0]
+        named = re.findall(r"`(\w+)[(`]", "\n".join(row.split("|")[1] for row in table.splitlines() if row))
+        assert "list_lag" in named
+        assert [name for name in named if not hasattr(VendorSandbox, name)] == []
+
+    def test_members_of_one_vendor(self) -> None:
+        named = {found for text in self.TEXTS.values() for found in re.findall(VENDOR_MEMBER, text)}
+        assert [one for one in named if not hasattr(VENDORS[one[0]], one[1])] == []
+        assert len(named) > 5
 
 
 class TestLinks:
