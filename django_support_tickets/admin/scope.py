@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
-from typing import Any, cast
+from typing import Any
 
 from django.db.models import QuerySet
 from django.utils.module_loading import import_string
@@ -19,7 +19,8 @@ def scope_of(user: Any) -> QuerySet[Ticket] | None:
     if scope is None:
         return None
     function: Callable[..., Any] = import_string(scope) if isinstance(scope, str) else scope
-    return cast("QuerySet[Ticket]", function(user))
+    tickets: QuerySet[Ticket] = function(user)
+    return tickets
 
 
 def scope_name(user: Any) -> str:

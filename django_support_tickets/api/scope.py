@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from typing import Any, cast
+from typing import Any
 
 from django.core.exceptions import ValidationError
 from django.db.models import QuerySet
@@ -46,7 +46,8 @@ def tickets_for(user: Any) -> QuerySet[Ticket]:
         return Ticket.objects.none()
     scope = _function(settings.TICKET_SCOPE)
     if scope is not None:
-        return cast("QuerySet[Ticket]", scope(user))
+        tickets: QuerySet[Ticket] = scope(user)
+        return tickets
     return Ticket.objects.all() if is_agent(user) else Ticket.objects.filter(requester=user)
 
 
