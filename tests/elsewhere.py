@@ -22,7 +22,7 @@ def main() -> None:
     for alias in ("default", "support"):
         call_command("migrate", database=alias, verbosity=0)
     report["tables"] = {alias: tables(alias) for alias in ("default", "support")}
-    report |= {"webhook": take_webhook(), "day": live(), "pushed": push_from_many_sides()}
+    report |= {"webhooks": take_webhooks(), "day": live(), "pushed": push_from_many_sides()}
     sys.stdout.write(json.dumps(report))
 
 
@@ -44,18 +44,20 @@ def tables(alias: str) -> list[str]:
     return [name for name in names if name.startswith("support_tickets")]
 
 
-def take_webhook() -> int:
-    """Take a signed webhook about an unknown ticket; return how many the database remembers."""
+def take_webhooks() -> list[int]:
+    """Take a signed webhook about an unknown ticket, and a forged one; return how many of each the database counts."""
     from django.test import RequestFactory, override_settings
 
-    from django_support_tickets.models import WebhookDelivery
+    from django_support_tickets.models import ProviderState, WebhookDelivery
     from django_support_tickets.webhooks import receive
     from tests.webhooks.cases import RIPIO_BODY, RIPIO_HEADERS, accounts
 
-    request = RequestFactory().post("/", RIPIO_BODY, content_type="application/json", headers=RIPIO_HEADERS)
-    with override_settings(SUPPORT_TICKETS_PROVIDERS=accounts()):
-        receive(request, "ripio")
-    return WebhookDelivery.objects.using("support").count()
+    for body in (RIPIO_BODY, b"forged"):
+        request = RequestFactory().post("/", body, content_type="application/json", headers=RIPIO_HEADERS)
+        with override_settings(SUPPORT_TICKETS_PROVIDERS=accounts()):
+            receive(request, "ripio").close()
+    refused = ProviderState.objects.using("support").get(provider="ripio").webhooks_refused
+    return [WebhookDelivery.objects.using("support").count(), refused]
 
 
 def live() -> dict[str, Any]:

@@ -80,6 +80,7 @@ def served(
     # Not by calling the handler, whose signals would close the test's connection.
     answer = WSGIHandler().get_response(WSGIRequest(environ))
     assert answer.content == b""
+    cases.leave(answer)
     return answer.status_code
 
 
@@ -133,6 +134,23 @@ class TestSize:
 
     def test_a_body_that_drips_is_put_together(self) -> None:
         assert served(Stream(RIPIO_BODY, step=7), length=str(len(RIPIO_BODY))) == 200
+
+    @pytest.mark.parametrize(
+        ("content", "length", "reason"),
+        [
+            (b"", "abc", "the content length is not a number"),
+            (b"", str(BODY_MAX + 1), "the body is too large"),
+            (b"x" * (BODY_MAX + 1), None, "the body is too large"),
+            (b"cut", "4", "the body is not as long as announced"),
+            (None, "4", "the body cannot be read"),
+        ],
+    )
+    def test_the_log_says_what_was_wrong(
+        self, caplog: Any, content: bytes | None, length: str | None, reason: str
+    ) -> None:
+        stream = BrokenStream() if content is None else Stream(content)
+        assert served(stream, length=length, **{"wsgi.input_terminated": True}) in (400, 413)
+        assert f"webhook refused: {reason} (1 in all)" in caplog.messages
 
     @pytest.mark.parametrize("error", [ConnectionResetError, TimeoutError, ValueError, EOFError, AttributeError])
     def test_a_client_that_goes_away(self, error: type[Exception]) -> None:
