@@ -10,8 +10,8 @@ from django_support_tickets.later import Later
 #: Functions of `checks`: at every check, and with --deploy.
 CHECKS = ("check_settings", "check_providers", "check_dispatcher", "check_functions", "check_values")
 DEPLOY_CHECKS = ("check_deployment", "check_storage", "check_databases")
-#: Functions, the signals that they receive, and of which models.
 SUBMISSIONS = ("Ticket", "Comment", "Attachment")
+#: Functions, the signals that they receive, and of which models.
 RECEIVERS = (
     ("receivers.prepare_submission", pre_save, SUBMISSIONS),
     ("receivers.queue_submission", post_save, SUBMISSIONS),

@@ -129,7 +129,6 @@ COMPLAINTS = (
     _("BACKEND %(path)s cannot be imported."),
     _("BACKEND %(path)s is not a Provider."),
     _("BACKEND is missing."),
-    _("Name a provider: SUPPORT_TICKETS_PROVIDERS has %(count)s aliases."),
     _("Provider %(alias)s is not in SUPPORT_TICKETS_PROVIDERS (there: %(known)s)."),
     _("accounts must be a list of Moov account ids"),
     _("api_version must be %(first)s or later, not %(value)s"),

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from datetime import datetime
 from types import MappingProxyType
 from typing import Any
 
@@ -16,6 +15,7 @@ from django_support_tickets.providers.http import (
     dict_of,
     id_of,
     int_of,
+    latest_of,
     list_of,
     loaded,
     oldest_first,
@@ -67,7 +67,7 @@ IMAGES: Mapping[str, re.Pattern[bytes]] = {
     "image/gif": re.compile(rb"GIF8[79]a"),
 }
 
-#: The answer of rows, of which a walk reads a hundred thousand: one for all of them.
+#: `raw` of list rows, of which a walk reads a hundred thousand: one empty object for all of them.
 NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 REFERENCE = re.compile(r"^Reference: ([0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12})[ \t\r]*$", re.MULTILINE)
@@ -136,6 +136,7 @@ def to_page(data: Any, number: int) -> tuple[Page | None, bool]:
 def to_record(data: Any, *, author_types: Mapping[str, AuthorType] = AUTHOR_TYPES) -> TicketRecord:
     """Return a full ticket; remote id "" where there is none."""
     ticket = dict_of(data)
+    comments = loaded(ticket, "comments", lambda rows: to_comments(rows, author_types))
     return TicketRecord(
         remote_id=uuid_of(ticket.get("id")),
         key=loaded(ticket, "description", key_in),
@@ -148,8 +149,8 @@ def to_record(data: Any, *, author_types: Mapping[str, AuthorType] = AUTHOR_TYPE
         description=loaded(ticket, "description", without_key),
         created_at=loaded(ticket, "created_at", time_of),
         updated_at=loaded(ticket, "updated_at", time_of),
-        last_comment_at=loaded(ticket, "comments", newest_in),
-        comments=loaded(ticket, "comments", lambda rows: to_comments(rows, author_types)),
+        last_comment_at=latest_of(comments),
+        comments=comments,
         attachments=loaded(ticket, "attachments", to_attachments),
         raw=raw_of(ticket),
     )
@@ -165,12 +166,6 @@ def to_row(data: Any) -> TicketRecord:
         updated_at=loaded(ticket, "updated_at", time_of),
         raw=NOTHING,
     )
-
-
-def newest_in(comments: Any) -> datetime | None:
-    """Return the time of the newest comment."""
-    times = (time_of(dict_of(comment).get("created_at")) for comment in list_of(comments))
-    return max(filter(None, times), default=None)
 
 
 def to_comments(rows: Any, author_types: Mapping[str, AuthorType]) -> tuple[CommentRecord, ...]:

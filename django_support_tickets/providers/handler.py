@@ -40,13 +40,6 @@ class ProviderHandler:
     def __len__(self) -> int:
         return len(settings.PROVIDERS)
 
-    def only_alias(self) -> str:
-        """Return the alias where only one is configured; raise InvalidProvider where the caller must choose."""
-        aliases = list(self)
-        if len(aliases) != 1:
-            raise InvalidProvider(f"Name a provider: SUPPORT_TICKETS_PROVIDERS has {len(aliases)} aliases.")
-        return aliases[0]
-
     def _config(self, alias: str) -> Mapping[str, Any]:
         try:
             config = settings.PROVIDERS[alias]

@@ -1,9 +1,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Unpack
+from typing import Any
 
-from django_support_tickets.providers.base import CommonOptions, Provider
+from django_support_tickets.providers.base import Provider
 from django_support_tickets.records import (
     AttachmentRecord,
     AttachmentRules,
@@ -36,9 +36,6 @@ class LocalProvider(Provider):
         status_map=STATUSES,
         final_statuses=frozenset(Status),
     )
-
-    def __init__(self, alias: str, **common: Unpack[CommonOptions]) -> None:
-        super().__init__(alias, **common)
 
     def get(self, ref: TicketRef) -> TicketRecord:
         return TicketRecord(remote_id=ref.remote_id)

@@ -14,6 +14,7 @@ from django_support_tickets.exceptions import WebhookRejected
 from django_support_tickets.providers.http import (
     dict_of,
     id_of,
+    latest_of,
     loaded,
     oldest_first,
     own_key,
@@ -69,7 +70,7 @@ def to_record(ticket: Any, messages: Any = None, *, customer_id: str = "") -> Ti
         created_at=loaded(data, "createdOn", time_of),
         updated_at=_version_of(data),
         closed_at=loaded(data, "closedOn", time_of),
-        last_comment_at=_latest_of(comments),
+        last_comment_at=latest_of(comments),
         comments=comments,
         raw=raw_of(data),
     )
@@ -137,9 +138,3 @@ def _folded(value: Any) -> str:
 def _version_of(data: Mapping[str, Any]) -> datetime | None | NotLoaded:
     times = (time_of(data.get(name)) for name in ("updatedOn", "latestMessageOn", "closedOn"))
     return max(filter(None, times), default=None if "updatedOn" in data else ABSENT)
-
-
-def _latest_of(comments: tuple[CommentRecord, ...] | NotLoaded) -> datetime | None | NotLoaded:
-    if comments is ABSENT:
-        return ABSENT
-    return max((comment.sent_at for comment in comments if comment.sent_at), default=None)

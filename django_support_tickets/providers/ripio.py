@@ -103,7 +103,8 @@ class RipioProvider(HttpProvider):
         self._refuse_unless_text("client_id", client_id)
         self._refuse_unless_text("client_secret", client_secret)
         limits = {"max_files": max_files, "max_file_bytes": max_file_bytes, "max_total_bytes": max_total_bytes}
-        for name, value in {**limits, "summary_max": summary_max, "description_max": description_max}.items():
+        limits |= {"summary_max": summary_max, "description_max": description_max}
+        for name, value in limits.items():
             self._refuse_unless_positive(name, value)
         self._client_id = client_id
         self._client_secret = client_secret
@@ -113,31 +114,7 @@ class RipioProvider(HttpProvider):
         self.signature_headers = tuple(signature_headers)
         self.require_sha256_prefix = require_sha256_prefix
         self._used = _TokenInUse()
-        self.capabilities = self._capabilities(
-            AttachmentRules(
-                moments=frozenset({"create"}),
-                max_count=max_files,
-                max_bytes=max_file_bytes,
-                max_total_bytes=max_total_bytes,
-                extensions=frozenset(extension.lower() for extension in allowed_extensions),
-            ),
-            subject_max=summary_max,
-            description_max=description_max,
-        )
-
-    @staticmethod
-    def _capabilities(rules: AttachmentRules, *, subject_max: int, description_max: int) -> Capabilities:
-        return Capabilities(
-            no_comment_reason=gettext_noop("Ripio answers the customer by email"),
-            has_webhooks=True,
-            attachments=rules,
-            subject_max=subject_max,
-            description_max=description_max,
-            required_fields=frozenset({"customer_id", "description"}),
-            status_map=STATUSES,
-            final_statuses=frozenset({Status.OPEN, Status.FAILED}),
-            settled_statuses=frozenset({Status.OPEN, Status.FAILED}),
-        )
+        self.capabilities = capabilities_of(allowed_extensions, **limits)
 
     def get(self, ref: TicketRef) -> TicketRecord:
         path = f"{TICKETS}{path_id(ref.remote_id, operation='get', alias=self.alias)}/"
@@ -249,6 +226,35 @@ class RipioProvider(HttpProvider):
         value = first_header(headers, *self.signature_headers)
         match = re.fullmatch(r"(sha256=|SHA256=)?([0-9a-f]{64})", value.strip(" \t"))
         return match[2] if match and (match[1] or not self.require_sha256_prefix) else ""
+
+
+def capabilities_of(
+    extensions: Sequence[str],
+    *,
+    max_files: int,
+    max_file_bytes: int,
+    max_total_bytes: int,
+    summary_max: int,
+    description_max: int,
+) -> Capabilities:
+    """Return what an account can do; sizes in bytes, texts in characters."""
+    return Capabilities(
+        no_comment_reason=gettext_noop("Ripio answers the customer by email"),
+        has_webhooks=True,
+        attachments=AttachmentRules(
+            moments=frozenset({"create"}),
+            max_count=max_files,
+            max_bytes=max_file_bytes,
+            max_total_bytes=max_total_bytes,
+            extensions=frozenset(extension.lower() for extension in extensions),
+        ),
+        subject_max=summary_max,
+        description_max=description_max,
+        required_fields=frozenset({"customer_id", "description"}),
+        status_map=STATUSES,
+        final_statuses=frozenset({Status.OPEN, Status.FAILED}),
+        settled_statuses=frozenset({Status.OPEN, Status.FAILED}),
+    )
 
 
 class _TokenInUse(threading.local):

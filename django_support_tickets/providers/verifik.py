@@ -66,8 +66,6 @@ PAGES_MAX = 200
 CLOCK_SKEW = timedelta(days=1)
 TOKEN_WARNING = timedelta(days=7)
 
-# The web app's create-dialog requires `subject` and `api` in this category.
-
 CODE = re.compile(r"[A-Z][A-Z0-9]*(_[A-Z0-9]+)*")
 # The web app's auth.interceptor takes these for a token that is no longer good; the first comes with a 403.
 BAD_TOKEN = frozenset({"expired_token", "invalid_token", "jwt expired", "token expired"})

@@ -21,6 +21,7 @@ from django_support_tickets.providers.http import (
     dict_of,
     id_of,
     int_of,
+    latest_of,
     list_of,
     loaded,
     oldest_first,
@@ -165,7 +166,7 @@ def to_record(ticket: Any, *, assumed: Dialect = "docs", html_messages: bool = T
         created_at=loaded(data, "createdAt", time_of),
         updated_at=loaded(data, "updatedAt", time_of),
         resolved_at=loaded(data, "resolvedAt", time_of),
-        last_comment_at=_latest_of(comments),
+        last_comment_at=latest_of(comments),
         comments=comments,
         attachments=_attachments_of(data, opening, replies),
         raw=raw_of(data),
@@ -387,9 +388,3 @@ def _texts(values: Any) -> Iterable[str]:
 
 def _time_of_thread(thread: Mapping[str, Any]) -> datetime | None:
     return time_of(thread.get("timestamp")) or time_of(thread.get("createdAt"))
-
-
-def _latest_of(comments: tuple[CommentRecord, ...] | NotLoaded) -> datetime | None | NotLoaded:
-    if comments is ABSENT:
-        return ABSENT
-    return max((comment.sent_at for comment in comments if comment.sent_at), default=None)

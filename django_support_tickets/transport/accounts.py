@@ -50,6 +50,7 @@ class Token:
     expires_at: float | None = None
 
     def is_fresh(self) -> bool:
+        """Return whether it has not expired, as far as its vendor has said."""
         return self.expires_at is None or time.monotonic() < self.expires_at
 
 
@@ -99,6 +100,7 @@ class Account:
             return token.value
 
     def close(self) -> None:
+        """Close the idle connections; calls under way end by themselves."""
         self.session.close()
 
 

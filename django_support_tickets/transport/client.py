@@ -74,6 +74,7 @@ class Transport:
 
     @property
     def account(self) -> Account:
+        """Return what this process keeps of the account: its connection pool, pace and tokens."""
         proxies = tuple(sorted((self.proxies or {}).items()))
         return account(self.alias, (self.base_url, self.verify, proxies))
 

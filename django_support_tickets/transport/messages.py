@@ -71,10 +71,12 @@ class Answer:
 
     @property
     def ok(self) -> bool:
+        """Return whether the status is 2xx."""
         return 200 <= self.status < 300
 
     @property
     def request_id(self) -> str:
+        """Return the vendor's id of this exchange (X-Request-ID), "" where there is none, or one not fit for a log."""
         value = self.headers.get("x-request-id", "")
         return value if re.fullmatch(r"[A-Za-z0-9._:/+=-]{1,100}", value) else ""
 

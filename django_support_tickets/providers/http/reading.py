@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from django.utils.dateparse import parse_datetime
 
-from django_support_tickets.records import ABSENT, NotLoaded
+from django_support_tickets.records import ABSENT, CommentRecord, NotLoaded
 from django_support_tickets.transport import ID_PATTERN, clean_text
 
 T = TypeVar("T")
@@ -86,6 +86,13 @@ def _moment(value: Any) -> datetime | None:
     if isinstance(value, (int, float)) and not isinstance(value, bool):
         return datetime.fromtimestamp(value / 1000 if value > 1e11 else value, tz=UTC)
     return None
+
+
+def latest_of(comments: tuple[CommentRecord, ...] | NotLoaded) -> datetime | None | NotLoaded:
+    """Return when the newest comment was sent, None if no comment says when; ABSENT if none are loaded."""
+    if comments is ABSENT:
+        return ABSENT
+    return max((comment.sent_at for comment in comments if comment.sent_at), default=None)
 
 
 def loaded(data: Mapping[str, Any], name: str, read: Callable[[Any], Any]) -> Any | NotLoaded:
