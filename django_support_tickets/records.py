@@ -146,18 +146,18 @@ class TicketRecord:
     priority: str | NotLoaded = ABSENT
     category: str | NotLoaded = ABSENT
     tags: tuple[str, ...] | NotLoaded = ABSENT
-    resolution: str | NotLoaded = field(default=ABSENT, repr=False)
-    subject: str | NotLoaded = field(default=ABSENT, repr=False)
-    description: str | NotLoaded = field(default=ABSENT, repr=False)
-    contact_name: str | NotLoaded = field(default=ABSENT, repr=False)
-    contact_email: str | NotLoaded = field(default=ABSENT, repr=False)
+    resolution: str | NotLoaded = _private(ABSENT)
+    subject: str | NotLoaded = _private(ABSENT)
+    description: str | NotLoaded = _private(ABSENT)
+    contact_name: str | NotLoaded = _private(ABSENT)
+    contact_email: str | NotLoaded = _private(ABSENT)
     created_at: datetime | None | NotLoaded = ABSENT
     updated_at: datetime | None | NotLoaded = ABSENT
     resolved_at: datetime | None | NotLoaded = ABSENT
     closed_at: datetime | None | NotLoaded = ABSENT
     last_comment_at: datetime | None | NotLoaded = ABSENT
-    comments: tuple[CommentRecord, ...] | NotLoaded = field(default=ABSENT, repr=False)
-    attachments: tuple[AttachmentRecord, ...] | NotLoaded = field(default=ABSENT, repr=False)
+    comments: tuple[CommentRecord, ...] | NotLoaded = _private(ABSENT)
+    attachments: tuple[AttachmentRecord, ...] | NotLoaded = _private(ABSENT)
     raw: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
 

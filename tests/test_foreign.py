@@ -15,7 +15,8 @@ from django.db import transaction
 from django_support_tickets.exceptions import Ambiguous, NotSent, ProviderError, Refused
 from django_support_tickets.records import Download
 from django_support_tickets.transport import total_deadline
-from django_support_tickets.transport.foreign import ForeignFiles, addresses_of, is_public
+from django_support_tickets.transport.connections import addresses_of
+from django_support_tickets.transport.foreign import ForeignFiles, is_public
 from tests.transport_server import TLS, ScriptedServer, Seen, answer
 
 HOSTS = ("files.example.com", "Cdn.Example.com", "xn--fles-0pa.example.com", "127.0.0.1", "localhost", "2130706433")

@@ -72,6 +72,7 @@ class AttachmentStorage(Storage):
 
     @property
     def target(self) -> Storage:
+        """Return the storage that is configured now; raise InvalidStorageError if there is none."""
         return storages[settings.ATTACHMENT_STORAGE]
 
     def open(self, name: str, mode: str = "rb") -> File[Any]:

@@ -27,6 +27,7 @@ class Slot(Expression):
         return "%s", (self,)
 
     def value(self, values: dict[str, Any], connection: BaseDatabaseWrapper) -> Any:
+        """Return this slot's value of a run, as the database takes it."""
         return self.output_field.get_db_prep_save(values[self.name], connection=connection)
 
 

@@ -123,7 +123,7 @@ def _work(run: Run, *, full: bool) -> None:
         fetching.fetch_due()
     fetching.mark_missing()
     if run.provider.mirror_attachments and not run.is_over:
-        run.counts.mirrored = mirror_due(run.alias, stop=lambda: run.is_done, using=run.using).stored
+        run.counts.mirrored = mirror_due(run.alias, stop=run.must_stop, using=run.using).stored
 
 
 def _look(run: Run, *, full: bool) -> PullCounts:

@@ -68,6 +68,7 @@ class Run:
 
     @property
     def dry(self) -> bool:
+        """Return whether this run writes nothing."""
         return self.report is not None
 
     @property
@@ -77,8 +78,7 @@ class Run:
             self.counts.stopped, self._stop_seen_at = True, time.monotonic()
         return self.counts.stopped or bool(self.counts.halted)
 
-    @property
-    def is_done(self) -> bool:
+    def must_stop(self) -> bool:
         """Renew the run lease, and return whether the run is over."""
         self.keep_lock()
         return self.is_over

@@ -30,6 +30,7 @@ class Due:
 
     @property
     def name(self) -> str:
+        """Return what a run's failures call it: by our key, never by its text."""
         return f"ticket {self.key}"
 
 

@@ -27,7 +27,8 @@ class Body(Protocol):
 
     def __iter__(self) -> Iterator[bytes]: ...
 
-    def close(self) -> None: ...
+    def close(self) -> None:
+        """Release what a sending has opened."""
 
 
 class BytesBody:
@@ -146,7 +147,8 @@ class StartedFile:
         yield pending
 
     def close(self) -> None:
-        with contextlib.suppress(Exception):  # nothing was written
+        """Close the stream; whatever its storage says to that, nothing was written."""
+        with contextlib.suppress(Exception):
             self._stream.close()
 
 

@@ -7,7 +7,7 @@ import logging
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import urllib3
@@ -22,6 +22,9 @@ LINE_MAX = 64 * 1024
 # Shorter than the idle timeouts that servers have (5 s and up): a POST on a connection that the vendor is just closing
 # would be lost without anybody knowing whether it took effect.
 IDLE_MAX = 4.0
+
+#: (host, port) -> the host's IP addresses.
+Resolve = Callable[[str, int], list[str]]
 
 
 class Deadline:
@@ -149,10 +152,17 @@ class _Response(http.client.HTTPResponse):
         self._lines.is_head = False
 
 
-class _PlainConnection(HTTPConnection):
+def addresses_of(host: str, port: int) -> list[str]:
+    """Return the IP addresses of a host name, as the system resolves it; raise OSError or UnicodeError."""
+    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    return list(dict.fromkeys(str(address[4][0]) for address in found))
+
+
+class PlainConnection(HTTPConnection):
     """Keep the deadline, and note the moment at which the first byte of a request may leave."""
 
     response_class: type[http.client.HTTPResponse] = _Response
+    resolve: Resolve = staticmethod(addresses_of)
     _used_at = 0.0
 
     @property
@@ -192,22 +202,21 @@ class _PlainConnection(HTTPConnection):
 
     def _addresses(self) -> list[str]:
         try:
-            found = socket.getaddrinfo(self._dns_host.strip("[]"), self.port, type=socket.SOCK_STREAM)
+            return self.resolve(self._dns_host.strip("[]"), self.port)
         except (OSError, UnicodeError) as error:
             raise NameResolutionError(self.host, self, socket.gaierror(str(error))) from error
-        return list(dict.fromkeys(str(address[4][0]) for address in found))
 
 
-class _SecureConnection(_PlainConnection, HTTPSConnection):
-    pass
+class SecureConnection(PlainConnection, HTTPSConnection):
+    """The same with TLS."""
 
 
 class _PlainPool(HTTPConnectionPool):
-    ConnectionCls = _PlainConnection
+    ConnectionCls = PlainConnection
 
 
 class _SecurePool(HTTPSConnectionPool):
-    ConnectionCls = _SecureConnection
+    ConnectionCls = SecureConnection
 
 
 POOLS = {"http": _PlainPool, "https": _SecurePool}

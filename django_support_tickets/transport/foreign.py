@@ -11,7 +11,6 @@ import contextlib
 import ipaddress
 import logging
 import re
-import socket
 import ssl
 import threading
 from collections.abc import Callable, Collection, Iterator
@@ -29,7 +28,14 @@ from django_support_tickets.exceptions import Ambiguous, NotSent, ProviderError,
 from django_support_tickets.records import Download
 from django_support_tickets.transport.accounts import USER_AGENT
 from django_support_tickets.transport.client import LOST, is_loopback, refuse_inside_transaction
-from django_support_tickets.transport.connections import Deadline, _PlainConnection, _SecureConnection, call
+from django_support_tickets.transport.connections import (
+    Deadline,
+    PlainConnection,
+    Resolve,
+    SecureConnection,
+    addresses_of,
+    call,
+)
 
 CHUNK = 256 * 1024
 URL_MAX = 4096
@@ -53,9 +59,6 @@ UNFIT = tuple(
     )
 )
 UNICAST = ipaddress.ip_network("2000::/3")
-
-#: (host, port) -> the host's IP addresses.
-Resolve = Callable[[str, int], list[str]]
 
 
 class ForbiddenAddress(ValueError):
@@ -81,12 +84,6 @@ class _Silence(logging.Filter, threading.local):
 
 silence = _Silence()
 logging.getLogger("urllib3.connectionpool").addFilter(silence)
-
-
-def addresses_of(host: str, port: int) -> list[str]:
-    """Return the IP addresses of a host name, as the system resolves it; raise OSError or UnicodeError."""
-    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    return list(dict.fromkeys(str(address[4][0]) for address in found))
 
 
 def is_public(address: str) -> bool:
@@ -215,6 +212,7 @@ class Errors:
     key: str
 
     def about(self, kind: type[ProviderError], cause: str, status: int | None = None) -> ProviderError:
+        """Return an error of this kind, with what is known of the file but its address."""
         return kind(cause, alias=self.alias, operation="download", key=self.key, status=status)
 
     def refuse(self, cause: str, status: int | None = None) -> NoReturn:
@@ -228,37 +226,27 @@ class Errors:
         raise error
 
 
-class _Checked:
+class _Checked(PlainConnection):
     """Connect only to addresses that are accepted: all of the host's must be, and the one checked is the one used."""
-
-    host: str
-    port: int
 
     def __init__(self, *args: Any, accepts: Callable[[str], bool], resolve: Resolve, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._accepts = accepts
-        self._resolve = resolve
+        self.resolve = resolve
 
     def _addresses(self) -> list[str]:
-        try:
-            found = self._resolve(self.host.strip("[]"), self.port)
-        except (OSError, UnicodeError) as error:
-            raise NameResolutionError(self.host, self, socket.gaierror(str(error))) from error  # type: ignore[arg-type]
+        found = super()._addresses()
         if not found or not all(map(self._accepts, found)):
             raise ForbiddenAddress
         return found
 
 
-class _PlainChecked(_Checked, _PlainConnection):
-    pass
-
-
-class _SecureChecked(_Checked, _SecureConnection):
+class _SecureChecked(_Checked, SecureConnection):
     pass
 
 
 class _PlainPool(HTTPConnectionPool):
-    ConnectionCls = _PlainChecked
+    ConnectionCls = _Checked
 
 
 class _SecurePool(HTTPSConnectionPool):

@@ -6,7 +6,7 @@ import re
 import sys
 from typing import Any
 
-from django_support_tickets.records import clean_text
+from django_support_tickets.records import clean_text, one_line
 
 __all__ = ["clean_text", "parse_json", "redact"]
 
@@ -126,6 +126,5 @@ def redact(text: str, *, limit: int = 500) -> str:
     text = EMAIL.sub("[e-mail]", text[: 4 * limit])
     text = AUTHORIZATION.sub(r"\1 [secret]", text)
     text = LONG_TOKEN.sub("[…]", text)
-    text = " ".join(clean_text(text).split())
-    text = "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text)
+    text = one_line(" ".join(clean_text(text).split()))
     return text if len(text) <= limit else text[: limit - 1] + "…"
