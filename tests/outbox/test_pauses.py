@@ -195,6 +195,7 @@ class TestFigures:
 
     @pytest.mark.fault(24)
     def test_a_thousand_rows_that_fail_at_once_make_no_storm(self) -> None:
+        random.seed(24)  # the peak is 57 a second, give or take two
         repeats = 10
         calls = Counter(int(moment) for _ in range(1000 * repeats) for moment in tries(until=120.0))
         assert max(calls.values()) / repeats <= 60
