@@ -180,7 +180,6 @@ def _scan_again(attachment: Attachment) -> None:
 
 
 def _head(file: File[Any]) -> bytes:
-    file.seek(0)
-    head = next(iter(file.chunks()), b"")
+    head = next(iter(file.chunks()), b"")  # from the file's beginning
     file.seek(0)
     return head

@@ -26,7 +26,7 @@ def display_name(name: str) -> str:
     # A NUL is where a careless reader would stop; other characters that do not print are only not seen.
     name = "".join(char for char in name.replace("\0", "_") if char.isprintable())
     name = unicodedata.normalize("NFKC", name).replace("\\", "/").rstrip("/. ").rpartition("/")[2]
-    name = RESERVED.sub("_", name).rstrip(" .")
+    name = RESERVED.sub("_", name)
     stem, dot, extension = name.rpartition(".")
     if not dot:
         stem, extension = extension, ""
