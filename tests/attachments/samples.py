@@ -32,6 +32,7 @@ HONEST: dict[str, bytes] = {
     "a.webm": WEBM,
     "a.txt": TEXT,
     "a.log": b"\x1b[31mred\x1b[0m\tand \x08so on\r\n",
+    "progress.log": b"\x08\x08\x08\x08free memory: 3 GB\n",
     "utf16.log": "ein Text".encode("utf-16"),
     "latin1.csv": "Straße;1\n".encode("latin-1"),
     "a.json": b'{"a": 1}',

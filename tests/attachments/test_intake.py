@@ -248,6 +248,17 @@ class TestLimits:
         attachment = Attachment(ticket=ticket, file=ContentFile(PNG, name="a.png"))
         prepare_attachment(attachment, AttachmentRules(moments=frozenset({"create", "comment"}), max_count=1))
 
+    def test_files_of_other_sends_are_not_counted(self, attach: Add, ticket: Ticket) -> None:
+        """A limit without a number of files is that of one send, be it the ticket's or a comment's."""
+        attach(comment=Comment.objects.create(ticket=ticket, body="See the picture."))
+        prepared(ticket, PNG, max_total_bytes=len(PNG))
+        Attachment.objects.update(comment=None, direction=Attachment.Direction.IN)
+        prepared(ticket, PNG, max_count=1, max_total_bytes=len(PNG))
+
+    def test_a_draft_is_not_counted_beside_itself(self, attach: Add) -> None:
+        attach(delivery=Delivery.DRAFT)
+        prepare_attachment(Attachment.objects.get(), rules(max_count=1, max_total_bytes=len(PNG)))
+
     def test_101_files_are_too_many_for_anybody(self) -> None:
         with pytest.raises(ValidationError) as caught:
             validate_files([ContentFile(PNG, name="a.png") for _ in range(101)], rules())

@@ -34,6 +34,11 @@ from django_support_tickets.models.names import DEVICES, display_name, original_
         ("nul.png", "_nul.png"),
         ("com¹.png", "_com1.png"),
         ("console.png", "console.png"),
+        ("nul.2.3.png", "_nul.2.3.png"),
+        ("con .2.png", "_con .2.png"),
+        ("a  b.png", "a b.png"),
+        ("XFAX.XAX", "XFAX.XAX"),
+        ("x.abcdefgh ij", "x.abcdefgh"),
         ("", "file"),
         ("...", "file"),
         ("\ud800", "file"),
@@ -45,6 +50,7 @@ def test_a_name_is_made_safe_to_show(name: str, shown: str) -> None:
 
 def test_a_long_name_keeps_its_extension() -> None:
     assert display_name("x" * 300 + ".png") == "x" * 90 + ".png"
+    assert display_name("x" * 89 + " y.png") == "x" * 89 + ".png"
 
 
 def test_a_long_extension_never_becomes_a_known_one() -> None:
@@ -88,6 +94,7 @@ def test_a_header_has_both_forms_of_the_name(name: str, header: str) -> None:
         ("receipt.png", ""),
         ("../receipt.png", "../receipt.png"),
         ("a\0\ud800.png", "a\ufffd\ufffd.png"),
+        ("a/" + "x" * 253, "a/" + "x" * 253),
         ("x" * 300, "x" * 254 + "…"),
     ],
 )

@@ -39,8 +39,9 @@ def test_the_type_comes_from_our_table_and_none_of_it_runs_in_a_browser() -> Non
     assert {content_type_of(f"x.{extension}") for extension in CONTENT_TYPES} <= SERVED
 
 
-def test_a_film_of_100_mb_in_one_piece_is_one() -> None:
-    assert is_what_it_says("x.mov", (100 * 2**20).to_bytes(4, "big") + b"mdat" + bytes(20))
+@pytest.mark.parametrize("megabytes", [100, 127])
+def test_a_film_of_100_mb_in_one_piece_is_one(megabytes: int) -> None:
+    assert is_what_it_says("x.mov", (megabytes * 2**20).to_bytes(4, "big") + b"mdat" + bytes(20))
 
 
 def test_pictures_and_documents_are_not_text() -> None:
