@@ -24,7 +24,8 @@ def display_name(name: str) -> str:
     Windows; look-alikes such as the fullwidth dot count as what they look like.
     """
     # A NUL is where a careless reader would stop; other characters that do not print are only not seen.
-    name = "".join(char for char in name.replace("\0", "_") if char.isprintable())
+    spaced = (" " if unicodedata.category(char) == "Zs" else char for char in name.replace("\0", "_"))
+    name = "".join(char for char in spaced if char.isprintable())
     name = unicodedata.normalize("NFKC", name).replace("\\", "/").rstrip("/. ").rpartition("/")[2]
     name = RESERVED.sub("_", name)
     stem, dot, extension = name.rpartition(".")

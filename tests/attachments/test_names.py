@@ -37,6 +37,8 @@ from django_support_tickets.models.names import DEVICES, display_name, original_
         ("nul.2.3.png", "_nul.2.3.png"),
         ("con .2.png", "_con .2.png"),
         ("a  b.png", "a b.png"),
+        ("Screenshot at 10.12.33\u202fAM.png", "Screenshot at 10.12.33 AM.png"),  # as macOS calls them
+        ("a\xa0b\u3000c.png\u2003", "a b c.png"),
         ("XFAX.XAX", "XFAX.XAX"),
         ("x.abcdefgh ij", "x.abcdefgh"),
         ("", "file"),
