@@ -22,6 +22,7 @@ from django.core.management import get_commands, load_command_class
 from django.test import override_settings
 from django.urls import clear_url_caches, include, path, resolve
 
+from django_support_tickets.conf import Settings
 from django_support_tickets.models import Comment, Ticket
 from django_support_tickets.outbox.push import push
 from django_support_tickets.signals import comment_added, ticket_changed
@@ -295,6 +296,11 @@ class TestTables:
     def test_they_are_fresh(self, tables: ModuleType) -> None:
         stale = [path.name for path in tables.stale()]
         assert stale == [], "run: python docs/tables.py"
+
+    def test_every_kind_of_retention_is_explained(self) -> None:
+        text = PAGES["docs/settings.md"].read_text()
+        for kind, days in Settings.RETENTION.items():
+            assert f"| `{kind}` | {days or 'for ever'} |" in text
 
     def test_every_option_is_explained(self, tables: ModuleType) -> None:
         for vendor in ("ripio", "moov", "verifik", "ankra"):

@@ -137,6 +137,21 @@ class TestMessages:
         assert statuses == [201] * 20 + [429]
         assert Comment.objects.count() == 20
 
+    def test_a_request_that_comes_again_counts_once(self, as_customer: APIClient, delivered: Any) -> None:
+        url, settings = f"{URL}{delivered().key}/comments/", {"format": "json", "headers": {"Idempotency-Key": "one"}}
+        statuses = {as_customer.post(url, {"body": "Hello"}, **settings).status_code for _ in range(25)}
+        assert statuses == {201}
+        assert Comment.objects.count() == 1
+        assert as_customer.post(url, {"body": "Hello"}, format="json").status_code == 201
+
+    def test_files_with_comments_count_as_all_others(self, as_customer: APIClient, delivered: Any) -> None:
+        ticket = delivered()
+        rows = (Attachment(ticket=ticket, name="a.txt", created_by=ticket.requester) for _ in range(20))
+        Attachment.objects.bulk_create(rows)
+        values = {"body": "Hello", "files": SimpleUploadedFile("a.txt", b"x")}
+        assert as_customer.post(f"{URL}{ticket.key}/comments/", values).status_code == 429
+        assert not Comment.objects.exists()
+
     def test_closings(self, as_customer: APIClient, as_other: APIClient, delivered: Any, other: User) -> None:
         """Each is a call of the vendor, which may refuse it again and again."""
         url, statuses = f"{URL}{delivered().key}/close/", []
