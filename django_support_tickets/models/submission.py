@@ -60,7 +60,7 @@ class Submission(models.Model):
         if self.delivery == Delivery.REFUSED:
             self.back_to_draft()
         if self.delivery != Delivery.DRAFT:
-            raise ValidationError({"delivery": _("Only a draft can be submitted.")}, code="not_draft")
+            raise ValidationError({"delivery": ValidationError(_("Only a draft can be submitted."), code="not_draft")})
         self.delivery = Delivery.QUEUED
         try:
             self.save()

@@ -147,9 +147,11 @@ def _adopt(item: Submission, ticket: Ticket, kind: OutboxEntry.Item, remote_id: 
 def _check_remote_id(ticket: Ticket, kind: OutboxEntry.Item, remote_id: str) -> None:
     may_be_unknown = kind in (Kind.COMMENT, Kind.UPLOAD)
     if not (ID_PATTERN.fullmatch(remote_id) or (may_be_unknown and not remote_id)):
-        raise ValidationError({"remote_id": _("This cannot be a remote id.")}, code="invalid")
+        raise ValidationError({"remote_id": ValidationError(_("This cannot be a remote id."), code="invalid")})
     if kind == Kind.CLOSE and remote_id != ticket.remote_id:
-        raise ValidationError({"remote_id": _("This is not the remote id of the ticket.")}, code="invalid")
+        raise ValidationError(
+            {"remote_id": ValidationError(_("This is not the remote id of the ticket."), code="invalid")}
+        )
 
 
 def _refuse_against_facts(item: Submission, kind: OutboxEntry.Item) -> None:

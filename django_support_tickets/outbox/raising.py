@@ -53,7 +53,7 @@ def _copy(attachment: Attachment, draft: Ticket, *, using: str) -> None:
         try:
             copy.save(using=using)
         except StorageFailed:
-            raise ValidationError({"file": STORAGE_DOWN}, code="storage") from None
+            raise ValidationError({"file": ValidationError(STORAGE_DOWN, code="storage")}) from None
 
 
 def _opened(attachment: Attachment) -> File[Any]:
@@ -61,8 +61,8 @@ def _opened(attachment: Attachment) -> File[Any]:
         content: File[Any] = attachment.file.open("rb")
     except FileNotFoundError:
         message = _("The file %(name)s is no longer there.") % {"name": attachment.name}
-        raise ValidationError({"file": message}, code="gone") from None
+        raise ValidationError({"file": ValidationError(message, code="gone")}) from None
     except Exception as error:  # a storage raises what it likes, and its words may hold addresses and names
         logger.warning("a file cannot be read: %s", type(error).__name__, extra={"event": "attachments.unreadable"})
-        raise ValidationError({"file": STORAGE_DOWN}, code="storage") from None
+        raise ValidationError({"file": ValidationError(STORAGE_DOWN, code="storage")}) from None
     return content

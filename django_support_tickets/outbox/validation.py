@@ -24,11 +24,11 @@ def provider_of(ticket: Ticket) -> Provider:
     if not ticket.provider:
         names = ", ".join(providers)
         message = _("Name the account: there are %(names)s.") % {"names": names}
-        raise ValidationError({"provider": message}, code="required")
+        raise ValidationError({"provider": ValidationError(message, code="required")})
     try:
         return providers[ticket.provider]
     except InvalidProvider as error:
-        raise ValidationError({"provider": translate(str(error))}, code="invalid") from None
+        raise ValidationError({"provider": ValidationError(translate(str(error)), code="invalid")}) from None
 
 
 def validate_ticket(ticket: Ticket) -> None:
@@ -50,14 +50,14 @@ def validate_comment(comment: Comment) -> None:
     capabilities = provider_of(comment.ticket).capabilities
     if not capabilities.can_comment:
         reason = gettext(capabilities.no_comment_reason) or _("This vendor takes no comments.")
-        raise ValidationError({"body": reason}, code="unsupported")
+        raise ValidationError({"body": ValidationError(reason, code="unsupported")})
     if comment.ticket.delivery not in (Delivery.QUEUED, Delivery.DELIVERED):
-        raise ValidationError({"ticket": _("The ticket is not at the vendor.")}, code="not_delivered")
+        raise ValidationError({"ticket": ValidationError(_("The ticket is not at the vendor."), code="not_delivered")})
     if not comment.body.strip():
-        raise ValidationError({"body": _("This field is required.")}, code="required")
+        raise ValidationError({"body": ValidationError(_("This field is required."), code="required")})
     limit = capabilities.comment_max
     if limit is not None and len(comment.body) > limit:
-        raise ValidationError({"body": _too_long(limit, len(comment.body))}, code="max_length")
+        raise ValidationError({"body": ValidationError(_too_long(limit, len(comment.body)), code="max_length")})
 
 
 def _check_columns(ticket: Ticket, errors: Errors) -> None:
