@@ -436,3 +436,10 @@ def test_every_test_of_the_contract_can_be_run_by_hand() -> None:
     for test in tests:
         named = {mark.args[0] for mark in getattr(test, "pytestmark", [])}
         assert set(inspect.signature(test).parameters) == {"self", "subject", *named}
+
+
+def test_a_subject_shows_no_secret(desk: DeskSandbox) -> None:
+    """pytest shows it beside every failing test, also of one that talks to the real vendor."""
+    subject = subject_of(DeskProvider, desk)
+    assert len(subject.secrets()) >= 2
+    assert not [secret for secret in subject.secrets() if secret in repr(subject)]

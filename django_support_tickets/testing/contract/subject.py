@@ -66,7 +66,7 @@ class ContractSubject:
     """
 
     backend: type[Provider]
-    options: Mapping[str, Any]
+    options: Mapping[str, Any] = dataclasses.field(repr=False)  # pytest shows the subject of a test that fails
     draft: TicketDraft
     vendor: FakeVendor | None = None
     alias: str = "contract"
