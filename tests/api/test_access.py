@@ -17,7 +17,7 @@ from rest_framework.response import Response
 from rest_framework.test import APIClient, APIRequestFactory, force_authenticate
 
 from django_support_tickets.api.permissions import IsActive, MayAct
-from django_support_tickets.api.scope import tickets_for
+from django_support_tickets.api.scope import is_agent, tickets_for
 from django_support_tickets.api.views import TicketViewSet
 from django_support_tickets.models import Attachment, Comment, OutboxEntry, Ticket, TicketEvent
 from tests.api.conftest import ALL_PERMISSIONS, client_of, staff
@@ -286,6 +286,17 @@ class TestScope:
         settings.SUPPORT_TICKETS_TICKET_SCOPE = "tests.api.test_access.everybodys"
         assert as_other.get(f"/api/tickets/{ticket.key}/").status_code == 200
         assert "customer_id" not in as_other.get(f"/api/tickets/{ticket.key}/").json()
+
+    def test_people_of_a_user_model_without_a_staff_flag_are_customers(self) -> None:
+        class Person:
+            is_authenticated = is_active = True
+
+            def has_perm(self, permission: str) -> bool:
+                return True
+
+        assert not is_agent(Person())
+        Person.is_staff = True  # type: ignore[attr-defined]
+        assert is_agent(Person())
 
     def test_no_scope_lets_somebody_in_who_is_not_active(self, settings: Any, customer: User) -> None:
         settings.SUPPORT_TICKETS_TICKET_SCOPE = everybodys
