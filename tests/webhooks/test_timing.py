@@ -129,6 +129,27 @@ class TestWebhookBeforeItsPush:
         assert is_due(ticket)
 
     @pytest.mark.django_db(transaction=True)
+    @pytest.mark.fault(91, 93)
+    @pytest.mark.parametrize(("word", "good", "tries"), [("webhookdelivery", 0, 2), ("next_poll_at", 1, 3)])
+    def test_a_database_that_is_down_is_asked_twice_before_the_vendor_is_told(
+        self, word: str, good: int, tries: int
+    ) -> None:
+        """It then sends again, and does not wait for what may take its time."""
+        asked: list[str] = []
+
+        def fail(execute: Callable[..., Any], sql: str, *details: Any) -> Any:
+            asked.extend([sql] * (word in sql))
+            if word in sql and len(asked) > good:
+                raise OperationalError("gone")
+            return execute(sql, *details)
+
+        with connection.execute_wrapper(fail), pytest.raises(OperationalError):
+            deliver("ripio", cases.RIPIO_HEADERS, cases.RIPIO_BODY)
+        assert len(asked) == tries
+        assert deliver("ripio", cases.RIPIO_HEADERS, cases.RIPIO_BODY).status_code == 200
+        assert WebhookDelivery.objects.count() == 1
+
+    @pytest.mark.django_db(transaction=True)
     @pytest.mark.fault(64)
     def test_a_database_that_fails_after_the_commit_costs_the_hint_only(self, vendors: Sandbox, caplog: Any) -> None:
         ticket = raised("ripio", vendors.ripio.CUSTOMER)
