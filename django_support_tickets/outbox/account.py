@@ -5,7 +5,7 @@ from __future__ import annotations
 from django_support_tickets.exceptions import AccessDenied, Ambiguous, Busy, NotSent, ProviderError
 from django_support_tickets.models.pauses import note_failure, note_success, pause_busy, pause_denied
 from django_support_tickets.outbox.claims import Claim, repeated
-from django_support_tickets.outbox.facts import describe
+from django_support_tickets.outbox.facts import describe_cause
 
 
 def note_answer(claim: Claim) -> None:
@@ -26,12 +26,12 @@ def _note_error(claim: Claim, error: ProviderError) -> None:
     alias, using = claim.entry.provider, claim.using
     match error:
         case AccessDenied():
-            pause_denied(alias, detail=describe(error), using=using)
+            pause_denied(alias, detail=describe_cause(error), using=using)
         case Busy():
-            pause_busy(alias, retry_after=error.retry_after, detail=describe(error), using=using)
+            pause_busy(alias, retry_after=error.retry_after, detail=describe_cause(error), using=using)
         case _ if error.is_ours:
             pass
         case NotSent() | Ambiguous() if error.status is None or error.status >= 500:
-            note_failure(alias, detail=describe(error), using=using)
+            note_failure(alias, detail=describe_cause(error), using=using)
         case _ if claim.is_troubled:
             note_success(alias, using=using)

@@ -68,7 +68,7 @@ def _send(claim: Claim, item: Item | None, provider: Provider) -> str:
         drop(claim)
         return ""
     item, complaint = prepare_late(claim, item)
-    if complaint := complaint or complaint_of(item, provider.capabilities) or _despair(claim):
+    if complaint := complaint or complaint_of(item, provider.capabilities) or _given_up(claim):
         settle_refused(claim, item, reason=complaint, cause="not sent")
         return "refused"
     if claim.has_fact and (fact := fact_of(claim, item)):
@@ -174,7 +174,7 @@ def _set_aside(claim: Claim, item: Item | None, error: Exception) -> str:
     return "refused" if is_unsent else "uncertain"
 
 
-def _despair(claim: Claim) -> str:
+def _given_up(claim: Claim) -> str:
     """Return why nothing more is tried, "" while there is hope."""
     if claim.entry.attempts < SENDS:
         return ""

@@ -26,9 +26,12 @@ LONGEST = 2000
 
 def describe(error: ProviderError) -> str:
     """Return an error for the row that staff read: what happened, the vendor's code and words, its request id."""
-    code = f" [{error.code}]" if error.code else ""
-    request = f" (request {error.request_id})" if error.request_id else ""
-    return clean_text(f"{error.sentence()}{code}{request}")[:LONGEST]
+    return _with_facts(error.sentence(), error)
+
+
+def describe_cause(error: ProviderError) -> str:
+    """Return an error for what tells of the whole account, without the vendor's words: they may quote a ticket."""
+    return _with_facts(error.cause, error)
 
 
 def write_event(claim: Claim, kind: TicketEvent.Kind, item: Item, changes: dict[str, Any]) -> None:
@@ -105,6 +108,12 @@ def log_facts(claim: Claim, item: Item, name: str, *, request_id: str = "") -> d
 @cache
 def _adding() -> Statement:
     return Statement(inserting(TicketEvent, "ticket_id", "at", "kind", "source", "changes"))
+
+
+def _with_facts(text: str, error: ProviderError) -> str:
+    code = f" [{error.code}]" if error.code else ""
+    request = f" (request {error.request_id})" if error.request_id else ""
+    return clean_text(f"{text}{code}{request}")[:LONGEST]
 
 
 def _is_known(claim: Claim, item: Item, remote_id: str) -> bool:

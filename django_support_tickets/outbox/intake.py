@@ -47,7 +47,7 @@ def prepare(item: Submission) -> tuple[str, ...]:
 
 
 def prepare_file(attachment: Attachment) -> tuple[str, ...]:
-    """Do the same for a file that its worker has found just before sending, so that it is known to be in time."""
+    """Prepare, as `prepare()` does, a file that its worker has found just before sending: it is known to be in time."""
     rules = provider_of(attachment.ticket).capabilities.attachments
     prepare_attachment(attachment, rules and replace(rules, moments=rules.moments | {"after"}))
     attachment.submitted_at = timezone.now()

@@ -58,7 +58,10 @@ def push(
 
 
 def push_ticket(ticket_id: int, *, using: str = DEFAULT_DB_ALIAS) -> PushCounts:
-    """Send what is due of one ticket, in this thread."""
+    """Send what is due of one ticket, in this thread.
+
+    Raise RuntimeError in a transaction, Ticket.DoesNotExist, and InvalidProvider if its account cannot be used.
+    """
     refuse_inside_transaction()
     counts = PushCounts()
     alias = Ticket.objects.using(using).values_list("provider", flat=True).get(pk=ticket_id)

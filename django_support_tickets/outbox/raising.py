@@ -46,7 +46,7 @@ def raise_again(
 
 
 def _copy(attachment: Attachment, draft: Ticket, *, using: str) -> None:
-    with _opened(attachment) as content:
+    with _opened(attachment, draft) as content:
         copy = Attachment(ticket=draft, created_by_id=attachment.created_by_id)
         copy.name, copy.original_name = attachment.name, attachment.original_name
         copy.file = File(content.file, name=attachment.name)
@@ -56,13 +56,14 @@ def _copy(attachment: Attachment, draft: Ticket, *, using: str) -> None:
             raise ValidationError({"file": ValidationError(STORAGE_DOWN, code="storage")}) from None
 
 
-def _opened(attachment: Attachment) -> File[Any]:
+def _opened(attachment: Attachment, draft: Ticket) -> File[Any]:
     try:
         content: File[Any] = attachment.file.open("rb")
     except FileNotFoundError:
         message = _("The file %(name)s is no longer there.") % {"name": attachment.name}
         raise ValidationError({"file": ValidationError(message, code="gone")}) from None
     except Exception as error:  # a storage raises what it likes, and its words may hold addresses and names
-        logger.warning("a file cannot be read: %s", type(error).__name__, extra={"event": "attachments.unreadable"})
+        facts = {"event": "attachments.unreadable", "account": draft.provider, "key": str(attachment.key)}
+        logger.warning("a file cannot be read: %s", type(error).__name__, extra=facts)
         raise ValidationError({"file": ValidationError(STORAGE_DOWN, code="storage")}) from None
     return content

@@ -12,7 +12,7 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from django_support_tickets.exceptions import AccessDenied, Ambiguous, NotSent, Refused
+from django_support_tickets.exceptions import AccessDenied, Ambiguous, Busy, NotSent, ProviderError, Refused
 from django_support_tickets.models import ProviderState, Ticket, pauses
 from django_support_tickets.models.pauses import admit, note_failure, note_success, pause_busy, pause_denied, paused
 from django_support_tickets.outbox.claims import BACKOFF_BASE, BACKOFF_MAX, backoff, claim_next
@@ -80,6 +80,18 @@ class TestDenied:
         pass_time(31)
         push("paper")
         assert left() == pytest.approx(30 * 60, abs=5)
+
+
+@pytest.mark.fault(37)
+@pytest.mark.parametrize("kind", [Busy, AccessDenied, Ambiguous])
+def test_why_an_account_is_paused_has_none_of_the_vendors_words(
+    desk: Desk, raised: Raise, kind: type[ProviderError]
+) -> None:
+    desk.at("create", *[kind("no", code="7", reason="Deposit of Ana", request_id="r-1")] * 5)
+    for _ in range(5):
+        raised()
+    assert "Ana" not in push("paper").paused
+    assert state().pause_detail == "no [7] (request r-1)"
 
 
 class TestBusy:
