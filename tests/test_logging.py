@@ -14,7 +14,7 @@ from django.test import Client
 
 import django_support_tickets
 from django_support_tickets import signals
-from django_support_tickets.exceptions import NotSent, Refused
+from django_support_tickets.exceptions import Ambiguous, NotSent, ProviderError, Refused
 from django_support_tickets.merge.arrivals import MergeCounts
 from django_support_tickets.models import Delivery, Ticket
 from django_support_tickets.outbox.push import push
@@ -204,6 +204,7 @@ class TestRecords:
             (None, "push.delivered", logging.INFO),
             (Refused("no", alias="desk", request_id="req-1"), "push.refused", logging.WARNING),
             (NotSent("no way", alias="desk", request_id="req-1"), "push.retry", logging.INFO),
+            (Ambiguous("cut", alias="desk", request_id="req-1"), "push.uncertain", logging.ERROR),
             (ValueError("foreign"), "push.uncertain", logging.ERROR),
         ],
     )
@@ -214,7 +215,9 @@ class TestRecords:
         (record,) = events(logged, event)
         assert set(record.__dict__) >= FIELDS
         assert (record.account, record.operation, record.key) == ("desk", "create", str(ticket.key))
+        assert record.request_id == getattr(error, "request_id", "")
         assert record.levelno == level
+        assert record.getMessage().endswith(f": {error}") is isinstance(error, ProviderError)
         assert 0.01 <= record.duration < 60
 
     def test_a_pull(self, desk: Any, logged: Any) -> None:

@@ -108,7 +108,7 @@ def _outcome(claim: Claim, item: Item, provider: Provider, error: ProviderError)
     """Do what the outcome table says for a send that did not end in a record."""
     match error:
         case Refused():
-            settle_refused(claim, item, reason=describe(error), cause=str(error))
+            settle_refused(claim, item, reason=describe(error), cause=str(error), request_id=error.request_id)
             return "refused"
         case AccessDenied():
             # The row is not to blame: its 72 hours begin anew.
@@ -117,12 +117,13 @@ def _outcome(claim: Claim, item: Item, provider: Provider, error: ProviderError)
         case Busy() if (error.status or 0) >= 500:
             pass  # a server that asks for patience may have done it before
         case Busy() | NotSent() if _is_too_old(claim):
-            settle_refused(claim, item, reason=f"Given up after 72 hours: {describe(error)}", cause=str(error))
+            reason = f"Given up after 72 hours: {describe(error)}"
+            settle_refused(claim, item, reason=reason, cause=str(error), request_id=error.request_id)
             return "refused"
         case Busy() | NotSent():
             return _retry(claim, item, error, wait=_wait(claim, error))
     if not can_be_searched(item, provider.capabilities):
-        settle_uncertain(claim, item, reason=describe(error), cause=str(error))
+        settle_uncertain(claim, item, reason=describe(error), cause=str(error), request_id=error.request_id)
         return "uncertain"
     logger.warning("answer lost: %s", error, extra=log_facts(claim, item, "answer_lost", request_id=error.request_id))
     wait = max(clamped(error.retry_after), provider.settle_seconds)
@@ -145,7 +146,7 @@ def _search_failed(claim: Claim, item: Item, error: ProviderError) -> str:
     is_hopeless = isinstance(error, Refused) or (_is_too_old(claim) and not isinstance(error, AccessDenied))
     if is_hopeless:
         reason = f"The answer was lost, and the vendor could not be searched: {describe(error)}"
-        settle_uncertain(claim, item, reason=reason, cause=str(error))
+        settle_uncertain(claim, item, reason=reason, cause=str(error), request_id=error.request_id)
         return "uncertain"
     release(claim, wait=_wait(claim, error), error=describe(error), request_id=error.request_id)
     return "waiting"

@@ -68,17 +68,17 @@ def settle_delivered(claim: Claim, item: Item, record: Result) -> None:
         signals.ticket_delivered.send_robust(Ticket, ticket=claim.entry.ticket)
 
 
-def settle_refused(claim: Claim, item: Item, *, reason: str, cause: str) -> None:
+def settle_refused(claim: Claim, item: Item, *, reason: str, cause: str, request_id: str = "") -> None:
     """Store that the vendor has not got the item and that nothing more is tried; raise LeaseLost."""
     _settle_failed(claim, item, Delivery.REFUSED, reason)
-    logger.warning("refused: %s", cause, extra=log_facts(claim, item, "refused"))
+    logger.warning("refused: %s", cause, extra=log_facts(claim, item, "refused", request_id=request_id))
     signals.delivery_refused.send_robust(type(item.row), ticket=claim.entry.ticket, item=item.row, reason=reason)
 
 
-def settle_uncertain(claim: Claim, item: Item, *, reason: str, cause: str) -> None:
+def settle_uncertain(claim: Claim, item: Item, *, reason: str, cause: str, request_id: str = "") -> None:
     """Store that nobody can tell whether the vendor has the item, so that a person must; raise LeaseLost."""
     _settle_failed(claim, item, Delivery.UNCERTAIN, reason)
-    logger.error("uncertain: %s", cause, extra=log_facts(claim, item, "uncertain"))
+    logger.error("uncertain: %s", cause, extra=log_facts(claim, item, "uncertain", request_id=request_id))
     signals.delivery_uncertain.send_robust(type(item.row), ticket=claim.entry.ticket, item=item.row)
 
 

@@ -11,10 +11,13 @@ from django.db import transaction
 
 from django_support_tickets.models import Attachment, Comment, OutboxEntry, Ticket, TicketEvent
 from django_support_tickets.outbox.claims import claim_next, mark
+from django_support_tickets.outbox.decisions import settle
 from django_support_tickets.outbox.facts import keep_fact, late_answer, note_decision
 from django_support_tickets.outbox.flight import is_in_flight
 from django_support_tickets.outbox.items import Item, Kind
 from django_support_tickets.outbox.push import push
+from django_support_tickets.records import AttachmentRules, Capabilities
+from tests.outbox.paper import Desk
 
 pytestmark = pytest.mark.django_db
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(20)
@@ -56,6 +59,24 @@ class TestWhatTravels:
         (claim,) = claim_next("local", 1, using="default")
         mark(claim, Item(Kind.UPLOAD, first), lease_seconds=60)
         assert [flies(item) for item in (first, second)] == [True, False]
+
+    @pytest.mark.parametrize("of_comment", [True, False])
+    def test_what_a_person_settles_with_a_ticket_or_comment(
+        self, desk: Desk, said: Any, attached: Any, of_comment: bool
+    ) -> None:
+        desk.capabilities = Capabilities(
+            can_comment=True, attachments=AttachmentRules(moments=frozenset({"create", "comment"}))
+        )
+        ticket = Ticket.objects.create(subject="Deposit missing")
+        with_ticket, comment = attached(ticket), said(ticket)
+        with_comment, with_other = attached(ticket, comment=comment), attached(ticket, comment=said(ticket))
+        Ticket.objects.update(
+            delivery="delivered" if of_comment else "uncertain", remote_id="R1" if of_comment else None
+        )
+        Comment.objects.filter(pk=comment.pk).update(delivery="uncertain" if of_comment else "queued")
+        settle(comment if of_comment else ticket, exists="X7")
+        settled = Attachment.objects.get(delivery="delivered")
+        assert settled == (with_comment if of_comment else with_ticket) != with_other
 
     def test_nothing_without_an_entry(self, ticket: Ticket) -> None:
         assert not flies(ticket)

@@ -292,6 +292,12 @@ class TestProvidersOfUsers:
         assert push("paper").uncertain == 1
         assert Ticket.objects.get().remote_id is None
 
+    def test_an_id_may_be_as_long_as_its_column(self, desk: Desk, raised: Raise) -> None:
+        raised()
+        desk.at("create", lambda act: TicketRecord(remote_id="x" * 255))
+        assert push("paper").delivered == 1
+        assert Ticket.objects.get().remote_id == "x" * 255
+
     @pytest.mark.parametrize("remote_id", ["", "x" * 256])
     def test_a_comment_without_a_usable_id_is_delivered_without_one(
         self, desk: Desk, raised: Raise, said: Any, remote_id: str

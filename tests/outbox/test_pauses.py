@@ -135,6 +135,13 @@ class TestBreaker:
             pass_time(1)
         assert 2 <= probes <= 120 / 30
 
+    def test_a_push_that_has_nothing_to_send_leaves_the_probe_to_one_that_has(self, desk: Desk, raised: Raise) -> None:
+        fail(5)
+        pass_time(31)
+        push("paper")
+        raised()
+        assert push("paper").delivered == 1
+
     @pytest.mark.fault(33)
     def test_a_permanent_refusal_of_one_ticket_never_opens_it(self, desk: Desk, raised: Raise) -> None:
         for _ in range(30):

@@ -139,7 +139,7 @@ class TestControl:
         assert told == [1, 2, 3]
 
     def test_an_error_of_the_machinery_itself_is_counted_and_names_no_text(
-        self, desk: Desk, raised: Callable[..., Ticket], claimed: Callable[..., Claim], caplog: Any
+        self, desk: Desk, raised: Callable[..., Ticket], claimed: Callable[..., Claim], caplog: Any, unforeseen: None
     ) -> None:
         """The database goes away while an outcome is written: the lease runs out by itself."""
         raised()
@@ -225,9 +225,12 @@ class TestCrew:
         for _ in range(4):
             crew.start("a claim")  # type: ignore[arg-type]
             crew.wait()
+        assert workers() == 1  # one is free again each time
         crew.close()
         assert crew.finished == 4
-        assert "worker stopped by SystemExit" in caplog.text
+        assert {(record.event, record.message) for record in caplog.records} == {
+            ("push.stopped", "worker stopped by SystemExit")
+        }
         assert "text" not in caplog.text
 
 

@@ -10,8 +10,25 @@ from typing import Any
 import pytest
 from django.core.exceptions import ValidationError
 
-from django_support_tickets.exceptions import AccessDenied, Ambiguous, Busy, NotSent, Refused, RemoteNotFound
-from django_support_tickets.models import Attachment, Comment, Delivery, EpochNow, OutboxEntry, Ticket, TicketEvent
+from django_support_tickets.exceptions import (
+    AccessDenied,
+    Ambiguous,
+    Busy,
+    NotSent,
+    ProviderError,
+    Refused,
+    RemoteNotFound,
+)
+from django_support_tickets.models import (
+    Attachment,
+    Comment,
+    Delivery,
+    EpochNow,
+    OutboxEntry,
+    Ticket,
+    TicketEvent,
+    epoch_now,
+)
 from django_support_tickets.outbox.claims import Claim, mark
 from django_support_tickets.outbox.delivery import deliver
 from django_support_tickets.outbox.items import Item, Kind
@@ -104,10 +121,11 @@ class TestCreate:
         first = OutboxEntry.objects.get().sent_at
         for _ in range(3):
             wait_and_push()
-        assert len(desk.finds) == 3
         looked_back = desk.finds[-1].sent_at
         assert looked_back is not None and first is not None
         assert looked_back.timestamp() * 1000 == pytest.approx(first - 3 * 61_000, abs=1)
+        wait_and_push()
+        assert desk.calls == [*("create", "find", "find") * 2, "create"]  # each send is searched for twice
 
     def test_more_than_one_is_said(self, desk: Desk, raised: Raise) -> None:
         raised()
@@ -193,14 +211,17 @@ class TestDeadWorker:
 
 
 class TestFailingSearch:
-    @pytest.mark.parametrize("error", [NotSent("no connection"), Ambiguous("cut"), Busy("wait", retry_after=5.0)])
-    def test_it_is_repeated(self, desk: Desk, raised: Raise, error: Exception) -> None:
+    @pytest.mark.parametrize("error", [NotSent, Ambiguous, Busy])
+    def test_it_is_repeated(self, desk: Desk, raised: Raise, error: type[ProviderError]) -> None:
         raised()
         desk.lose_answer("create", LOST)
-        desk.at("find", error)
+        desk.at("find", error("no luck", retry_after=300.0, request_id="req-1"))
         push("paper")
         assert wait_and_push().waiting == 1
-        assert OutboxEntry.objects.get().sent_at is not None
+        entry = OutboxEntry.objects.get()
+        assert entry.sent_at is not None
+        assert entry.not_before - epoch_now("default") == pytest.approx(300_000, abs=5000)
+        assert (entry.attempts, entry.last_error, entry.request_id) == (1, "no luck (request req-1)", "req-1")
         pass_time(3600)
         assert push("paper").delivered == 1
         assert desk.calls.count("create") == 1
@@ -231,7 +252,9 @@ class TestFailingSearch:
         assert push("paper").uncertain == 1
 
     @pytest.mark.fault(23)
-    def test_errors_that_nobody_foresaw_end_after_eight(self, desk: Desk, raised: Raise) -> None:
+    def test_errors_that_nobody_foresaw_end_after_eight(
+        self, desk: Desk, raised: Raise, unforeseen: None, caplog: Any
+    ) -> None:
         raised()
         desk.at("create", LOST)
         desk.at("find", *[KeyError("id")] * 50)
@@ -241,7 +264,12 @@ class TestFailingSearch:
             push("paper")
         assert desk.calls.count("find") == 7
         assert Ticket.objects.get().delivery == Delivery.UNCERTAIN
-        assert Ticket.objects.get().delivery_error == "It could not be handled: KeyError."
+        ticket = Ticket.objects.get()
+        assert ticket.delivery_error == "It could not be handled: KeyError."
+        records = [record for record in caplog.records if record.message == "could not be handled: KeyError"]
+        assert {(record.event, record.account, record.key) for record in records} == {
+            ("push.set_aside", "paper", str(ticket.key))
+        }
 
 
 class TestComment:
@@ -266,6 +294,16 @@ class TestComment:
         wait_and_push()
         assert wait_and_push().delivered == 1
         assert desk.calls == ["comment", "get", "get", "comment"]
+
+    def test_of_several_with_the_same_words_the_last_is_ours(self, desk: Desk, raised: Raise) -> None:
+        ticket = at_vendor(desk, raised)
+        alike = CommentRecord(remote_id="C0", body="Any news?")
+        desk.tickets["R1"] = replace(desk.tickets["R1"], comments=(alike,))
+        comment = self.lost(desk, ticket, arrived=True)
+        assert wait_and_push().delivered == 1
+        comment.refresh_from_db()
+        assert comment.remote_id == "C2"
+        assert not TicketEvent.objects.filter(kind=TicketEvent.Kind.DUPLICATE).exists()
 
     def test_the_same_words_of_another_comment_of_ours_are_not_taken(self, desk: Desk, raised: Raise) -> None:
         ticket = at_vendor(desk, raised)
@@ -366,6 +404,18 @@ class TestFile:
         wait_and_push()
         assert wait_and_push().delivered == 1
         assert Attachment.objects.get().remote_id == "F2"
+
+    def test_of_several_that_look_the_same_the_last_is_ours(self, desk: Desk, raised: Raise, attached: Any) -> None:
+        ticket = at_vendor(desk, raised)
+        file = attached(ticket)
+        alike = AttachmentRecord(remote_id="F0", name=file.name, size=file.size)
+        desk.tickets["R1"] = replace(desk.tickets["R1"], attachments=(alike,))
+        desk.lose_answer("upload", LOST)
+        push("paper")
+        assert wait_and_push().delivered == 1
+        file.refresh_from_db()
+        assert file.remote_id == "F2"
+        assert not TicketEvent.objects.filter(kind=TicketEvent.Kind.DUPLICATE).exists()
 
     def test_files_that_are_not_shown_prove_nothing(self, desk: Desk, raised: Raise, attached: Any) -> None:
         ticket = at_vendor(desk, raised)

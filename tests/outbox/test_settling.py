@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -97,6 +97,20 @@ class TestCreate:
         assert ticket.status == Status.PENDING
         assert ticket.next_poll_at == ticket.delivered_at
 
+    @pytest.mark.parametrize("final", [frozenset(), frozenset({Status.CLOSED})])
+    def test_one_that_is_closed_already_is_looked_at_rarely_or_never(
+        self, desk: Desk, raised: Raise, final: frozenset[Status]
+    ) -> None:
+        desk.capabilities = Capabilities(final_statuses=final)
+        raised()
+        desk.at("create", lambda act: TicketRecord(remote_id="R5", status=Status.CLOSED))
+        push("paper")
+        ticket = Ticket.objects.get()
+        if final:
+            assert ticket.next_poll_at is None
+        else:
+            assert ticket.next_poll_at - ticket.delivered_at > timedelta(hours=1)  # type: ignore[operator]
+
     def test_a_conversation_in_the_answer_is_merged(self, desk: Desk, raised: Raise) -> None:
         raised()
         hello = CommentRecord(remote_id="C1", body="We are on it.")
@@ -104,6 +118,27 @@ class TestCreate:
         push("paper")
         assert Comment.objects.get().body == "We are on it."
         assert Ticket.objects.get().status == Status.OPEN
+        assert set(TicketEvent.objects.values_list("source", flat=True)) == {TicketEvent.Source.PUSH}
+
+    @pytest.mark.fault(64)
+    def test_a_webhook_that_comes_while_the_answer_is_stored_makes_the_ticket_due(
+        self, desk: Desk, raised: Raise
+    ) -> None:
+        """Neither transaction sees the other: it is asked again when the id is there for all."""
+        desk.capabilities = Capabilities(has_webhooks=True)
+        raised()
+        raised()
+
+        def receive(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
+            if sql.startswith("INSERT INTO") and "ticketevent" in sql:  # the last statement of the transaction
+                WebhookDelivery.objects.get_or_create(provider="paper", identity="1", remote_id="R1")
+            return execute(sql, params, many, context)
+
+        with connection.execute_wrapper(receive):
+            push("paper")
+        first, second = Ticket.objects.order_by("remote_id")
+        assert first.next_poll_at - first.delivered_at < timedelta(seconds=30)  # type: ignore[operator]
+        assert second.next_poll_at - second.delivered_at > timedelta(seconds=30)  # type: ignore[operator]
 
     @pytest.mark.fault(64)
     def test_a_webhook_that_was_faster_than_the_answer_makes_the_ticket_due(self, desk: Desk, raised: Raise) -> None:
@@ -146,7 +181,7 @@ class TestTwin:
         assert [comment.body for comment in ours.comments.order_by("pk")] == ["We are on it.", "Written on the copy"]
         assert ours.events.filter(changes__found_twin=True).exists()
 
-    def test_another_ticket_of_ours_is_not(self, desk: Desk, raised: Raise) -> None:
+    def test_another_ticket_of_ours_is_not(self, desk: Desk, raised: Raise, unforeseen: None) -> None:
         raised()
         push("paper")
         second = raised()
@@ -229,7 +264,9 @@ class TestRaces:
         second.refresh_from_db()
         assert (first.remote_id, second.remote_id) == ("C1", "C2")
 
-    def test_the_id_of_something_else_of_ours_is_not_taken(self, desk: Desk, raised: Raise, said: Any) -> None:
+    def test_the_id_of_something_else_of_ours_is_not_taken(
+        self, desk: Desk, raised: Raise, said: Any, unforeseen: None
+    ) -> None:
         ticket = raised()
         push("paper")
         first = said(ticket)
