@@ -6,7 +6,7 @@ from typing import Any
 
 from django.utils.translation import gettext
 
-from django_support_tickets.api.scope import CUSTOMER_FIELDS, customer_of, is_agent, offered
+from django_support_tickets.api.scope import CUSTOMER_FIELDS, customer_of, is_agent, provider_at
 from django_support_tickets.attachments.rules import MOST, largest
 from django_support_tickets.attachments.signatures import CONTENT_TYPES
 from django_support_tickets.models import Ticket
@@ -19,10 +19,8 @@ LONGEST_SUBJECT = Ticket._meta.get_field("subject").max_length or 0
 
 def accounts_for(user: Any) -> list[dict[str, Any]]:
     """Return the accounts that a user can raise tickets at, in the order of SUPPORT_TICKETS_PROVIDERS."""
-    found = ((alias, offered(user, alias)) for alias in providers)
-    return [
-        account_of(provider, user=user) for _, provider in found if provider is not None and _can_raise(provider, user)
-    ]
+    found = (_provider_to_raise_at(alias, user=user) for alias in providers)
+    return [account_of(provider, user=user) for provider in found if provider is not None]
 
 
 def account_of(provider: Provider, *, user: Any) -> dict[str, Any]:
@@ -71,9 +69,11 @@ def _is_of_a_type(extension: str, rules: AttachmentRules) -> bool:
     return not rules.content_types or CONTENT_TYPES.get(extension) in rules.content_types
 
 
-def _can_raise(provider: Provider, user: Any) -> bool:
-    """Return whether everything is known that the vendor needs to know of this user."""
-    if is_agent(user):
-        return True
-    known = customer_of(user, provider.alias) or {}
-    return all(known.get(name) for name in provider.capabilities.required_fields & {*CUSTOMER_FIELDS})
+def _provider_to_raise_at(alias: str, *, user: Any) -> Provider | None:
+    """Return the provider of an account; None if it cannot be used, or the vendor needs to know more of this user."""
+    provider = provider_at(alias)
+    if provider is None or is_agent(user):
+        return provider
+    known = customer_of(user, alias)
+    needed = provider.capabilities.required_fields & {*CUSTOMER_FIELDS}
+    return provider if known is not None and all(known.get(name) for name in needed) else None

@@ -66,8 +66,12 @@ def customer_of(user: Any, alias: str) -> dict[str, str] | None:
 
 def offered(user: Any, alias: str) -> Provider | None:
     """Return the provider of an account that a user may raise tickets at; None: there is no such account for them."""
-    if alias not in providers or (not is_agent(user) and customer_of(user, alias) is None):
-        return None
+    is_offered = alias in providers and (is_agent(user) or customer_of(user, alias) is not None)
+    return provider_at(alias) if is_offered else None
+
+
+def provider_at(alias: str) -> Provider | None:
+    """Return the provider of an account, None if it is not, or wrongly, configured."""
     try:
         return providers[alias]
     except InvalidProvider:

@@ -41,6 +41,15 @@ def test_everything_that_a_form_needs(as_customer: APIClient, settings: Any) -> 
     }
 
 
+def test_the_resolver_is_asked_once_for_each_account(as_customer: APIClient, settings: Any) -> None:
+    asked = []
+    settings.SUPPORT_TICKETS_CUSTOMER_RESOLVER = lambda user, alias: asked.append(alias)
+    assert as_customer.get("/api/providers/").json() == []
+    settings.SUPPORT_TICKETS_CUSTOMER_RESOLVER = lambda user, alias: asked.append(alias) or ANN
+    assert len(as_customer.get("/api/providers/").json()) == len(list(providers))
+    assert asked == [*providers, *providers]
+
+
 def test_a_form_that_follows_it_is_taken(as_customer: APIClient, settings: Any) -> None:
     settings.SUPPORT_TICKETS_CUSTOMER_RESOLVER = lambda user, alias: ANN
     for account in as_customer.get("/api/providers/").json():
