@@ -11,6 +11,7 @@ from django.utils.translation import gettext_lazy as _
 
 from django_support_tickets.exceptions import InvalidProvider
 from django_support_tickets.models import Comment, Delivery, Ticket
+from django_support_tickets.outbox.items import NO_COMMENTS
 from django_support_tickets.phrases import translate
 from django_support_tickets.providers import Provider, providers
 from django_support_tickets.records import Capabilities
@@ -49,7 +50,7 @@ def validate_comment(comment: Comment) -> None:
     """Raise ValidationError if the vendor takes no comments, or not this one."""
     capabilities = provider_of(comment.ticket).capabilities
     if not capabilities.can_comment:
-        reason = gettext(capabilities.no_comment_reason) or _("This vendor takes no comments.")
+        reason = gettext(capabilities.no_comment_reason) or NO_COMMENTS
         raise ValidationError({"body": ValidationError(reason, code="unsupported")})
     if comment.ticket.delivery not in (Delivery.QUEUED, Delivery.DELIVERED):
         raise ValidationError({"ticket": ValidationError(_("The ticket is not at the vendor."), code="not_delivered")})

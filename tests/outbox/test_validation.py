@@ -111,7 +111,7 @@ def test_a_ticket(desk: Desk, values: dict[str, Any], complaints: Complaints) ->
         ("123456", STRICT, "delivered", {"body": [("max_length", "At most 5 characters, it has 6.")]}),
         (" ", STRICT, "delivered", {"body": [("required", "This field is required.")]}),
         ("Hi", STRICT, "refused", {"ticket": [("not_delivered", "The ticket is not at the vendor.")]}),
-        ("Hi", Capabilities(), "delivered", {"body": [("unsupported", "This vendor takes no comments.")]}),
+        ("Hi", Capabilities(), "delivered", {"body": [("unsupported", "This account's vendor takes no comments.")]}),
         (
             "Hi",
             Capabilities(no_comment_reason="Ripio answers by e-mail."),
