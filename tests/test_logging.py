@@ -14,7 +14,7 @@ from django.test import Client
 
 import django_support_tickets
 from django_support_tickets import signals
-from django_support_tickets.exceptions import Ambiguous, NotSent, ProviderError, Refused
+from django_support_tickets.exceptions import Ambiguous, NotSent, Refused
 from django_support_tickets.merge.arrivals import MergeCounts
 from django_support_tickets.models import Delivery, Ticket
 from django_support_tickets.outbox.push import push
@@ -41,6 +41,7 @@ WITHOUT_ACCOUNT = {
     "prune.done",
     "push.stopped",
 }
+UNFORESEEN = "uncertain: desk create: the provider raised ValueError (key {key})"
 FIELDS = {"event", "account", "operation", "key", "request_id", "duration"}
 
 
@@ -199,16 +200,18 @@ class TestCode:
 @pytest.mark.django_db
 class TestRecords:
     @pytest.mark.parametrize(
-        ("error", "event", "level"),
+        ("error", "event", "level", "message"),
         [
-            (None, "push.delivered", logging.INFO),
-            (Refused("no", alias="desk", request_id="req-1"), "push.refused", logging.WARNING),
-            (NotSent("no way", alias="desk", request_id="req-1"), "push.retry", logging.INFO),
-            (Ambiguous("cut", alias="desk", request_id="req-1"), "push.uncertain", logging.ERROR),
-            (ValueError("foreign"), "push.uncertain", logging.ERROR),
+            (None, "push.delivered", logging.INFO, "delivered"),
+            (Refused("no", alias="desk", request_id="req-1"), "push.refused", logging.WARNING, "refused: {}"),
+            (NotSent("no way", alias="desk", request_id="req-1"), "push.retry", logging.INFO, "retry later: {}"),
+            (Ambiguous("cut", alias="desk", request_id="req-1"), "push.uncertain", logging.ERROR, "uncertain: {}"),
+            (ValueError("foreign"), "push.uncertain", logging.ERROR, UNFORESEEN),
         ],
     )
-    def test_a_push(self, desk: Any, logged: Any, error: Exception | None, event: str, level: int) -> None:
+    def test_a_push(
+        self, desk: Any, logged: Any, error: Exception | None, event: str, level: int, message: str
+    ) -> None:
         ticket = Ticket.objects.create(subject="S", description="D")
         desk.next_error = error
         push("desk")
@@ -217,7 +220,7 @@ class TestRecords:
         assert (record.account, record.operation, record.key) == ("desk", "create", str(ticket.key))
         assert record.request_id == getattr(error, "request_id", "")
         assert record.levelno == level
-        assert record.getMessage().endswith(f": {error}") is isinstance(error, ProviderError)
+        assert record.getMessage() == message.format(error, key=ticket.key)
         assert 0.01 <= record.duration < 60
 
     def test_a_pull(self, desk: Any, logged: Any) -> None:

@@ -53,11 +53,11 @@ def _prepare(claim: Claim, row: Row) -> str:
         _keep_lease(claim)
         rows = type(row)._base_manager.using(claim.using).filter(pk=row.pk, submitted_at=None)
         if not rows.update(**{name: getattr(row, name) for name in names}):
-            raise LeaseLost(str(claim.entry.pk))  # another worker has prepared it meanwhile
+            raise LeaseLost  # another worker has prepared it meanwhile
     return ""
 
 
 def _keep_lease(claim: Claim) -> None:
     # It took as long as filters, scanners and a storage take.
     if not extend(claim, seconds=START_SECONDS):
-        raise LeaseLost(str(claim.entry.pk))
+        raise LeaseLost

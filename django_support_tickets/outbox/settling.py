@@ -137,7 +137,7 @@ def _finish(claim: Claim) -> None:
     What is queued beside it at this very moment may not be seen; the sweep finds it.
     """
     if not _delete(claim) and not claim.rows.update(**READY):
-        raise LeaseLost(str(claim.entry.pk))
+        raise LeaseLost
 
 
 def _delete(claim: Claim) -> bool:

@@ -105,6 +105,20 @@ class TestMark:
         assert entry.sent_at is not None and abs(entry.sent_at - claim.now) < 5000
         assert entry.leased_until is not None and 59_000 < entry.leased_until - claim.now < 70_000
 
+    @pytest.mark.fault(11)
+    def test_what_is_claimed_together_is_marked_leased_and_settled_apart(self, desk: Desk, raised: Raise) -> None:
+        raised()
+        raised()
+        first, second = claim_next("paper", 2, using="default")
+        untouched = OutboxEntry.objects.filter(pk=second.entry.pk).values()
+        before = untouched.get()
+        assert first.token == second.token
+        assert extend(first, seconds=600)
+        assert mark(first, item_of(first), lease_seconds=600)
+        settle_delivered(first, item_of(first), TicketRecord(remote_id="R1"))
+        assert untouched.get() == before
+        assert OutboxEntry.objects.get() == second.entry
+
     @pytest.mark.fault(12)
     def test_it_fails_when_the_lease_has_run_out_even_if_nobody_took_it(
         self, desk: Desk, raised: Raise, claimed: Claimed
@@ -198,6 +212,23 @@ class TestFrozenWorker:
         assert OutboxEntry.objects.get().lease_token == other.token
         event = TicketEvent.objects.get()
         assert (event.kind, event.changes["remote_id"]) == (TicketEvent.Kind.LATE_ANSWER, "R7")
+
+    @pytest.mark.fault(12)
+    def test_an_answer_that_comes_too_late_is_said_in_the_log(
+        self, desk: Desk, raised: Raise, claimed: Claimed, caplog: Any
+    ) -> None:
+        ticket = raised()
+
+        def lose_lease(act: Callable[[], Any]) -> Any:
+            OutboxEntry.objects.update(lease_token=uuid.uuid4())
+            return act()
+
+        desk.at("create", lose_lease)
+        assert deliver(claimed(), providers["paper"]) == "waiting"
+        (late, lost) = caplog.records
+        assert (late.event, late.message) == ("push.late_answer", "late answer: remote id R1")
+        assert (lost.event, lost.message, lost.levelname) == ("push.lease_lost", "lease lost", "WARNING")
+        assert (lost.account, lost.key) == ("paper", str(ticket.key))
 
     def test_its_failure_overwrites_nothing(self, desk: Desk, raised: Raise, claimed: Claimed) -> None:
         raised()

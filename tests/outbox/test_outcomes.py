@@ -231,10 +231,16 @@ class TestAmbiguous:
         assert f"paper create: the provider raised ZeroDivisionError (key {ticket.key})" in caplog.text
         assert not ProviderState.objects.exists()
 
-    def test_a_searchable_vendor_gets_its_settle_time(self, desk: Desk, raised: Raise) -> None:
+    def test_a_searchable_vendor_gets_its_settle_time(self, desk: Desk, raised: Raise, caplog: Any) -> None:
         raised()
-        desk.lose_answer("create", Ambiguous("the answer was lost or cut"))
+        desk.lose_answer(
+            "create", Ambiguous("the answer was lost or cut", alias="paper", operation="create", request_id="req-1")
+        )
         assert push("paper").waiting == 1
+        (record,) = [record for record in caplog.records if record.event == "push.answer_lost"]
+        assert record.message == "answer lost: paper create: the answer was lost or cut (request id req-1)"
+        assert (record.levelname, record.request_id) == ("WARNING", "req-1")
+        assert OutboxEntry.objects.get().last_error == "the answer was lost or cut (request req-1)"
         pass_time(59)
         assert push("paper").waiting == 0
         pass_time(2)
@@ -281,16 +287,23 @@ class TestProvidersOfUsers:
 
     @pytest.mark.fault(8)
     @pytest.mark.parametrize(
-        "answer",
-        [None, "R1", TicketRecord(remote_id=""), TicketRecord(remote_id="x" * 256), TicketRecord(remote_id="a\x00")],
+        ("answer", "problem"),
+        [
+            (None, "the provider has returned no record"),
+            ("R1", "the provider has returned no record"),
+            (TicketRecord(remote_id=""), "the answer has no usable id"),
+            (TicketRecord(remote_id="x" * 256), "the answer has no usable id"),
+            (TicketRecord(remote_id="a\x00"), "the answer has no usable id"),
+        ],
         ids=["nothing", "a text", "no id", "a long id", "a broken id"],
     )
-    def test_what_is_no_record_is_ambiguous(self, desk: Desk, raised: Raise, answer: Any) -> None:
+    def test_what_is_no_record_is_ambiguous(self, desk: Desk, raised: Raise, answer: Any, problem: str) -> None:
         desk.capabilities = UNSEARCHABLE
         raised()
         desk.at("create", lambda act: answer)
         assert push("paper").uncertain == 1
         assert Ticket.objects.get().remote_id is None
+        assert delivery() == (Delivery.UNCERTAIN, problem)
 
     def test_an_id_may_be_as_long_as_its_column(self, desk: Desk, raised: Raise) -> None:
         raised()

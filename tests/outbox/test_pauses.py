@@ -135,6 +135,16 @@ class TestBreaker:
             pass_time(1)
         assert 2 <= probes <= 120 / 30
 
+    @pytest.mark.fault(33)
+    def test_a_probe_that_is_refused_has_met_a_vendor_that_answers(self, desk: Desk, raised: Raise) -> None:
+        fail(5)
+        raised()
+        raised()
+        pass_time(31)
+        desk.at("create", Refused("the vendor refuses it", status=422))
+        counts = push("paper")
+        assert (counts.refused, counts.delivered, counts.paused) == (1, 1, "")
+
     def test_a_push_that_has_nothing_to_send_leaves_the_probe_to_one_that_has(self, desk: Desk, raised: Raise) -> None:
         fail(5)
         pass_time(31)

@@ -153,7 +153,9 @@ class TestControl:
         counts = PushCounts()
         _work(claimed(), providers["paper"], counts)
         assert counts.waiting == 1
-        assert "push failed: TransactionManagementError" in caplog.text
+        (failed,) = [record for record in caplog.records if record.message.startswith("push failed")]
+        assert failed.message == "push failed: TransactionManagementError"
+        assert (failed.event, failed.account) == ("push.failed", "paper")
         assert "Deposit" not in caplog.text
         connection.set_rollback(False)
 
