@@ -266,6 +266,8 @@ class TestFrozenWorker:
         mark(frozen, item, lease_seconds=60)
         pass_time(61)
         assert push("paper").uncertain == 1
+        reason = "The answer was lost, and this vendor cannot be searched."
+        assert Ticket.objects.get().delivery_error == reason
         with pytest.raises(LeaseLost):
             settle_delivered(frozen, item, TicketRecord(remote_id="R7"))
         assert Ticket.objects.get().delivery == Delivery.UNCERTAIN
@@ -312,7 +314,43 @@ class TestPoison:
         assert (counts.refused, counts.delivered) == (1, 1)
         poison = Ticket.objects.get(subject="ends its worker")
         assert poison.delivery == Delivery.REFUSED
-        assert "tried 8 times without an outcome" in poison.delivery_error
+        assert poison.delivery_error == "It was tried 8 times without an outcome."
+
+    @pytest.mark.fault(23)
+    def test_what_cannot_be_prepared_is_refused_after_eight_tries_and_never_sent(
+        self, desk: Desk, settings: Any, unforeseen: None
+    ) -> None:
+        settings.SUPPORT_TICKETS_OUTGOING_FILTERS = ["nowhere.mask"]
+        Ticket.objects.bulk_create([Ticket(subject="In bulk")])
+        for tries in range(1, 8):
+            assert push("paper").waiting == 1
+            entry = OutboxEntry.objects.get()
+            assert (entry.attempts, entry.last_error, entry.lease_token) == (tries, "ModuleNotFoundError", None)
+            pass_time(3600)
+        assert push("paper").refused == 1
+        ticket = Ticket.objects.get()
+        assert (ticket.delivery, desk.calls) == (Delivery.REFUSED, [])
+        assert ticket.delivery_error == "It could not be handled: ModuleNotFoundError."
+
+    @pytest.mark.fault(15)
+    def test_an_item_that_is_cancelled_under_a_workers_hands_frees_its_ticket(
+        self, desk: Desk, raised: Raise, said: Any, claimed: Claimed
+    ) -> None:
+        ticket = raised()
+        push("paper")
+        said(ticket)
+        claim = claimed()
+
+        def cancel(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
+            if sql.startswith("UPDATE") and "outboxentry" in sql and Comment.objects.exclude(delivery="draft").exists():
+                Comment.objects.update(delivery=Delivery.DRAFT)
+            return execute(sql, params, many, context)
+
+        with connection.execute_wrapper(cancel):
+            assert deliver(claim, providers["paper"]) == "waiting"
+        assert "comment" not in desk.calls
+        said(ticket, "And now?")
+        assert push("paper").delivered == 1
 
     @pytest.mark.fault(23, 74)
     def test_a_row_that_cannot_be_handled_stops_no_other(self, desk: Desk, raised: Raise, attached: Any) -> None:

@@ -23,7 +23,7 @@ from django_support_tickets.outbox import (
 )
 from django_support_tickets.outbox.claims import claim_next
 from django_support_tickets.providers import providers
-from django_support_tickets.records import Capabilities
+from django_support_tickets.records import AttachmentRules, Capabilities
 from django_support_tickets.webhooks import BODY_MAX
 from tests.outbox.paper import Desk
 from tests.simulator.passing import pass_time
@@ -86,19 +86,21 @@ class TestDefaults:
 
     @pytest.mark.django_db
     @pytest.mark.fault(25)
-    def test_a_lease_lasts_two_deadlines_of_the_operation(self, desk: Desk, raised: Any) -> None:
+    def test_a_lease_lasts_two_deadlines_of_the_operation(self, desk: Desk, raised: Any, attached: Any) -> None:
+        desk.capabilities = Capabilities(attachments=AttachmentRules(moments=frozenset({"create"})))
         raised()
+        attached(raised())
         leases: list[float] = []
 
         def note(act: Any) -> Any:
-            entry = OutboxEntry.objects.get()
+            entry = OutboxEntry.objects.get(sent_at__isnull=False)
             assert entry.leased_until is not None and entry.sent_at is not None
             leases.append((entry.leased_until - entry.sent_at) / 1000)
             return act()
 
-        desk.at("create", note)
+        desk.at("create", note, note)
         push.push("paper")
-        assert leases == [pytest.approx(60, abs=0.1)]
+        assert leases == [pytest.approx(60, abs=0.1), pytest.approx(240, abs=0.1)]
 
 
 @pytest.mark.fault(92)

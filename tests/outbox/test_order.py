@@ -122,13 +122,14 @@ class TestOrder:
 class TestNoWay:
     """What the vendor has no way to take ends refused with a sentence, and not queued for ever."""
 
-    def test_a_comment(self, desk: Desk, raised: Raise) -> None:
+    def test_a_comment(self, desk: Desk, raised: Raise, caplog: Any) -> None:
         ticket = raised()
         push("paper")
         desk.capabilities = Capabilities(no_comment_reason="Ripio answers by e-mail")
         Comment.objects.bulk_create([Comment(ticket=ticket, body="Any news?", submitted_at=ticket.created_at)])
         assert push("paper").refused == 1
         assert Comment.objects.get().delivery_error == "Ripio answers by e-mail"
+        assert caplog.messages == ["refused: not sent"]
 
     def test_a_file(self, desk: Desk, raised: Raise, attached: Any) -> None:
         ticket = raised()

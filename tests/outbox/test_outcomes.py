@@ -149,6 +149,18 @@ class TestAccessDenied:
         pass_time(30 * 60 + 1)
         assert push("paper").delivered == 3
 
+    def test_an_earlier_send_that_may_have_arrived_is_still_looked_for(self, desk: Desk, raised: Raise) -> None:
+        raised()
+        lost = Ambiguous("the answer was lost or cut")
+        desk.at("create", lost, AccessDenied("the vendor refuses this account"), lost)
+        push("paper")
+        for seconds in (61, 61, 3600, 61):
+            pass_time(seconds)
+            push("paper")
+        first, last = desk.finds[0].sent_at, desk.finds[-1].sent_at
+        assert first is not None and last is not None
+        assert (first - last).total_seconds() == pytest.approx(61 + 3600 + 61, abs=5)
+
     def test_the_time_does_not_count_as_time_of_trying(self, desk: Desk, raised: Raise) -> None:
         raised()
         desk.at("create", AccessDenied("the vendor refuses this account"), NotSent("no connection could be made"))

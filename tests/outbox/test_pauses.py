@@ -145,6 +145,15 @@ class TestBreaker:
         counts = push("paper")
         assert (counts.refused, counts.delivered, counts.paused) == (1, 1, "")
 
+    def test_a_search_that_is_answered_counts_as_an_answer(self, desk: Desk, raised: Raise) -> None:
+        raised()
+        desk.lose_answer("create", Ambiguous("the answer was lost or cut"))
+        push("paper")
+        assert state().failures == pauses.FAILURE_WEIGHT
+        pass_time(61)
+        assert push("paper").delivered == 1
+        assert state().failures == pauses.FAILURE_WEIGHT - 1
+
     def test_a_push_that_has_nothing_to_send_leaves_the_probe_to_one_that_has(self, desk: Desk, raised: Raise) -> None:
         fail(5)
         pass_time(31)

@@ -99,13 +99,15 @@ class TestCreate:
         assert desk.calls == ["create", "find", "find"]
 
     @pytest.mark.fault(10)
-    def test_an_incomplete_search_proves_no_absence(self, desk: Desk, raised: Raise) -> None:
+    def test_an_incomplete_search_proves_no_absence(self, desk: Desk, raised: Raise, caplog: Any) -> None:
         raised()
         desk.at("create", LOST)
         desk.at("find", lambda act: Found(complete=False))
         push("paper")
         assert wait_and_push().uncertain == 1
-        assert "could not be searched completely" in Ticket.objects.get().delivery_error
+        reason = "The answer was lost, and the vendor could not be searched completely. the answer was lost or cut"
+        assert Ticket.objects.get().delivery_error == reason
+        assert caplog.messages[-1] == "uncertain: cannot be settled by search"
 
     def test_what_an_incomplete_search_finds_is_adopted(self, desk: Desk, raised: Raise) -> None:
         raised()
@@ -138,14 +140,16 @@ class TestCreate:
         assert Ticket.objects.get().remote_id == "R1"
 
     @pytest.mark.fault(23)
-    def test_it_is_given_up_after_eight_sends(self, desk: Desk, raised: Raise) -> None:
+    def test_it_is_given_up_after_eight_sends(self, desk: Desk, raised: Raise, caplog: Any) -> None:
         raised()
         desk.at("create", *[LOST] * 20)
         for _ in range(30):
             wait_and_push()
         assert desk.calls.count("create") == 8
         assert Ticket.objects.get().delivery == Delivery.REFUSED
-        assert "tried 8 times and never arrived" in Ticket.objects.get().delivery_error
+        reason = "It was tried 8 times and never arrived. the answer was lost or cut"
+        assert Ticket.objects.get().delivery_error == reason
+        assert caplog.messages[-1] == "refused: never arrived"
 
     def test_tries_that_never_left_are_no_sends(self, desk: Desk, raised: Raise) -> None:
         raised()
@@ -229,10 +233,12 @@ class TestFailingSearch:
     def test_a_refused_account_pauses(self, desk: Desk, raised: Raise) -> None:
         raised()
         desk.lose_answer("create", LOST)
-        desk.at("find", AccessDenied("the vendor refuses this account"))
+        desk.at("find", *[AccessDenied("the vendor refuses this account")] * 2)
         push("paper")
         assert wait_and_push().paused
         pass_time(100 * 3600)
+        assert push("paper").waiting == 1
+        pass_time(3600)
         assert push("paper").delivered == 1
 
     def test_a_vendor_that_refuses_to_be_searched_leaves_it_to_a_person(self, desk: Desk, raised: Raise) -> None:
@@ -241,6 +247,8 @@ class TestFailingSearch:
         desk.at("find", Refused("the vendor refuses it"))
         push("paper")
         assert wait_and_push().uncertain == 1
+        reason = "The answer was lost, and the vendor could not be searched: the vendor refuses it"
+        assert Ticket.objects.get().delivery_error == reason
 
     def test_after_72_hours_it_is_left_to_a_person(self, desk: Desk, raised: Raise) -> None:
         raised()
@@ -394,9 +402,19 @@ class TestFile:
         assert sent == [f"{number}.png" for number in range(5)]
         assert (desk.calls.count("create"), desk.calls.count("upload")) == (0, 6)
 
-    def test_one_of_another_size_is_another_file(self, desk: Desk, raised: Raise, attached: Any) -> None:
+    @pytest.mark.parametrize(
+        "other",
+        [
+            AttachmentRecord(remote_id="F9", name="receipt.png", size=5),
+            AttachmentRecord(remote_id="F9", name="other.png"),
+            AttachmentRecord(remote_id="F9", name="receipt.png", created_at=datetime.now(UTC) - timedelta(hours=2)),
+        ],
+        ids=["of another size", "of another name", "an old one"],
+    )
+    def test_one_that_looks_different_is_another_file(
+        self, desk: Desk, raised: Raise, attached: Any, other: AttachmentRecord
+    ) -> None:
         ticket = at_vendor(desk, raised)
-        other = AttachmentRecord(remote_id="F9", name="receipt.png", size=5)
         desk.tickets["R1"] = replace(desk.tickets["R1"], attachments=(other,))
         attached(ticket)
         desk.at("upload", LOST)
