@@ -141,7 +141,7 @@ COMPLAINTS = (
     _("missing %(count)s required keyword-only argument: %(names)s"),
     _("missing %(count)s required keyword-only arguments: %(names)s"),
     _("must be a dictionary with BACKEND and OPTIONS."),
-    _("organisation_id must be a UUID, not %(value)s"),
+    _("organisation_id must be a UUID"),
     _("path_prefix must be a path without a slash at its end, not %(value)s"),
     _("public_key and secret_key, or token, must be given"),
     _("timeout must be two numbers of seconds (connect, read)"),

@@ -97,8 +97,8 @@ class AnkraProvider(HttpProvider):
             self._refuse_unless_positive(name, value)
         self._token = token
         self.organisation_id = own_key(organisation_id)
-        if not self.organisation_id:
-            raise self.invalid(f"organisation_id must be a UUID, not {organisation_id!r}")
+        if not self.organisation_id:  # not named: it may be the token, given in the wrong place
+            raise self.invalid("organisation_id must be a UUID")
         # As Ankra's CLI does (internal/client/baseurl.go).
         if isinstance(base_url, str) and base_url.startswith("http:") and not is_loopback(base_url):
             raise self.invalid("base_url must be https")

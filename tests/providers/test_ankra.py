@@ -296,6 +296,11 @@ class TestOptions:
         with pytest.raises(InvalidProvider, match=named):
             AnkraProvider("ankra", **{"token": "t", "organisation_id": EXAMPLE_ID, **options})
 
+    def test_a_token_in_the_place_of_the_organisation_is_not_shown(self) -> None:
+        with pytest.raises(InvalidProvider) as caught:
+            AnkraProvider("ankra", token=EXAMPLE_ID, organisation_id="canary-token")
+        assert "canary" not in str(caught.value)
+
     def test_page_size_is_never_above_the_known_maximum(self) -> None:
         assert AnkraProvider("ankra", token="t", organisation_id=EXAMPLE_ID, page_size=500).page_size == 100
 
