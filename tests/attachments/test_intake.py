@@ -93,6 +93,7 @@ class TestStoring:
         with pytest.raises(ValidationError) as caught:
             Attachment.objects.create(ticket=ticket, name="a.png")
         assert code_of(caught) == "required"
+        assert caught.value.message_dict == {"file": ["This field is required."]}
 
     def test_the_file_of_another_row_is_copied(self, ticket: Ticket, attach: Add, keys: Keys) -> None:
         first = attach()
