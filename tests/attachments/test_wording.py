@@ -178,6 +178,9 @@ class TestReading:
 
     def test_an_empty_file_of_a_form_is_empty_and_no_error(self) -> None:
         assert said(lambda: validate_files([ContentFile(b"", name="a.png")], rules()))[0] == "empty"
+        pretender = ContentFile(b"", name="a.png")
+        pretender.size = 10
+        assert said(lambda: validate_files([pretender], rules()))[0] == "signature"
         assert said(lambda: validate_files([ContentFile(PNG, name=None)], rules())) == (
             "extension",
             said(lambda: checks.check_name("file", rules()))[1],
