@@ -251,8 +251,16 @@ class TestLimits:
 
     def test_files_of_other_sends_are_not_counted(self, attach: Add, ticket: Ticket) -> None:
         """A limit without a number of files is that of one send, be it the ticket's or a comment's."""
-        attach(comment=Comment.objects.create(ticket=ticket, body="See the picture."))
+        comment = Comment.objects.create(ticket=ticket, body="See the picture.")
+        attach(comment=comment)
+        attach(ticket=Ticket.objects.create(provider="local", subject="Another"))
         prepared(ticket, PNG, max_total_bytes=len(PNG))
+        with pytest.raises(ValidationError) as caught:
+            prepare_attachment(
+                Attachment(ticket=ticket, comment=comment, file=ContentFile(PNG, name="a.png")),
+                rules(max_total_bytes=len(PNG)),
+            )
+        assert code_of(caught) == "too_large_together"
         Attachment.objects.update(comment=None, direction=Attachment.Direction.IN)
         prepared(ticket, PNG, max_count=1, max_total_bytes=len(PNG))
 
