@@ -128,9 +128,10 @@ class TestSize:
     def test_chunks_that_a_wsgi_server_has_put_together(self, length: str | None) -> None:
         ended = {"wsgi.input_terminated": True, "HTTP_TRANSFER_ENCODING": "chunked"}
         assert served(Stream(RIPIO_BODY, step=50), length=length, **ended) == 200
-        stream = Stream(endless=True)
-        assert served(stream, length=length, **ended) == 413
-        assert stream.taken == BODY_MAX + 1
+        for step in (BODY_MAX, sys.maxsize):
+            stream = Stream(endless=True, step=step)
+            assert served(stream, length=length, **ended) == 413
+            assert stream.taken == BODY_MAX + 1
 
     def test_a_body_that_drips_is_put_together(self) -> None:
         assert served(Stream(RIPIO_BODY, step=7), length=str(len(RIPIO_BODY))) == 200
