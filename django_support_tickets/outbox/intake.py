@@ -6,7 +6,7 @@ from dataclasses import replace
 from functools import cache
 
 from django.db import IntegrityError, connections
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 from django.utils import timezone
 from django.utils.module_loading import import_string
 
@@ -131,8 +131,9 @@ def _strayed() -> Statement:
 
 
 def _elsewhere(alias: str | Slot) -> QuerySet[OutboxEntry]:
-    rows = OutboxEntry.objects.filter(ticket__provider=alias, sent_at=None, lease_token=None)
-    return rows.exclude(provider=alias)
+    # A lease that is over stays with its entry, so that the next claim knows that a worker has died with it.
+    free = Q(leased_until=None) | Q(leased_until__lt=EpochNow())
+    return OutboxEntry.objects.filter(free, ticket__provider=alias, sent_at=None).exclude(provider=alias)
 
 
 def _filter_text(item: Submission, *names: str) -> None:
