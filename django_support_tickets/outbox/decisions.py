@@ -16,6 +16,7 @@ from django.utils.translation import gettext_lazy as _
 
 from django_support_tickets import signals
 from django_support_tickets.models import (
+    ERASED,
     Attachment,
     Comment,
     Delivery,
@@ -62,7 +63,7 @@ def settle(
         kind = _kind_of(item, ticket, Delivery.UNCERTAIN)
         if exists is None:
             decision: dict[str, Any] = {"send_again": True}
-            _refuse_against_facts(item, kind)
+            _refuse_against_facts(item, ticket, kind)
             _change(item, kind, Delivery.UNCERTAIN, Delivery.QUEUED, complaint=NOT_UNCERTAIN)
         else:
             decision = {"remote_id": exists.strip()}
@@ -154,7 +155,9 @@ def _check_remote_id(ticket: Ticket, kind: OutboxEntry.Item, remote_id: str) -> 
         )
 
 
-def _refuse_against_facts(item: Submission, kind: OutboxEntry.Item) -> None:
+def _refuse_against_facts(item: Submission, ticket: Ticket, kind: OutboxEntry.Item) -> None:
+    if ticket.digest == ERASED:
+        raise ValidationError(_("It was erased here: there is nothing left to send."), code="erased")
     if kind != Kind.CLOSE and (remote_id := known_remote_id(item)):
         message = _("A late answer of the vendor has named its remote id, %(remote_id)s: it exists.")
         raise ValidationError(message % {"remote_id": remote_id}, code="exists")
