@@ -46,6 +46,11 @@ class Desk:
     arrived: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
     script: dict[str, deque[Step]] = field(default_factory=lambda: defaultdict(deque))
     finds: list[TicketDraft] = field(default_factory=list)
+    #: Seconds that have passed, and after how many more a search shows what is new.
+    clock: float = 0.0
+    lag: float = 0.0
+    shown_from: dict[str, float] = field(default_factory=dict)
+    postponed: list[tuple[float, Callable[[], Any]]] = field(default_factory=list)
 
     def at(self, operation: str, *steps: Step) -> None:
         """Let the next calls of an operation go this way; None is the usual way."""
@@ -59,6 +64,29 @@ class Desk:
             raise error
 
         self.at(operation, act_and_fail)
+
+    def postpone(self, operation: str, error: Exception, *, seconds: float) -> None:
+        """Let the vendor do what it is asked next only when so many seconds have passed, and the answer be lost."""
+
+        def fail_and_act_later(act: Callable[[], Any]) -> Any:
+            self.postponed.append((self.clock + seconds, act))
+            raise error
+
+        self.at(operation, fail_and_act_later)
+
+    def advance(self, seconds: float) -> None:
+        """Let time pass, in which the vendor does what it has put off."""
+        until = self.clock + seconds
+        for moment, act in sorted(self.postponed, key=lambda one: one[0]):
+            if moment <= until:
+                self.clock = moment
+                act()
+        self.postponed = [one for one in self.postponed if one[0] > until]
+        self.clock = until
+
+    def shown(self) -> list[TicketRecord]:
+        """Return the tickets that a search shows by now."""
+        return [record for key, record in self.tickets.items() if self.shown_from.get(key, 0) <= self.clock]
 
     def meet(self, operation: str, act: Callable[[], Any]) -> Any:
         self.calls.append(operation)
@@ -102,6 +130,7 @@ class PaperProvider(Provider):
             self._read(remote_id, draft.files)
             desk.drafts[remote_id] = draft
             desk.tickets[remote_id] = record
+            desk.shown_from[remote_id] = desk.clock + desk.lag
             return record
 
         record: TicketRecord = desk.meet("create", act)
@@ -111,9 +140,7 @@ class PaperProvider(Provider):
         desk.finds.append(draft)
         found: Found = desk.meet(
             "find",
-            lambda: Found(
-                records=tuple(record for record in desk.tickets.values() if record.key == draft.key), complete=True
-            ),
+            lambda: Found(records=tuple(record for record in desk.shown() if record.key == draft.key), complete=True),
         )
         return found
 

@@ -27,9 +27,20 @@ from django_support_tickets.outbox.delivery import deliver
 from django_support_tickets.outbox.push import push
 from django_support_tickets.outbox.settling import drop
 from django_support_tickets.providers import providers
-from django_support_tickets.records import ABSENT, AttachmentRules, Capabilities, CommentRecord, Status, TicketRecord
+from django_support_tickets.records import (
+    ABSENT,
+    AttachmentRules,
+    Capabilities,
+    CommentRecord,
+    Status,
+    TicketRecord,
+    WebhookEvent,
+)
+from django_support_tickets.webhooks.remembering import remember
 from tests.outbox.paper import Desk
 from tests.simulator.passing import pass_time
+from tests.simulator.points import Point, ending
+from tests.simulator.workers import Died
 
 pytestmark = pytest.mark.django_db
 Raise = Callable[..., Ticket]
@@ -150,6 +161,33 @@ class TestCreate:
         first, second = Ticket.objects.order_by("remote_id")
         assert first.next_poll_at == first.delivered_at
         assert second.next_poll_at > second.delivered_at  # type: ignore[operator]
+
+    @pytest.mark.fault(6, 64)
+    def test_a_webhook_that_came_before_its_worker_died_makes_the_ticket_due(self, desk: Desk, raised: Raise) -> None:
+        raised()
+        with pytest.raises(Died), ending(Point.named("outbox/delivery.py:_call:return"), self.hear_and_die):
+            push("paper")
+        assert Ticket.objects.get().remote_id is None
+        pass_time(61)
+        assert push("paper").delivered == 1
+        ticket = Ticket.objects.get()
+        assert ticket.next_poll_at == ticket.delivered_at
+        assert desk.calls == ["create", "find"]
+
+    @pytest.mark.fault(6, 64)
+    def test_a_webhook_after_the_commit_needs_no_worker_that_looks_for_it(self, desk: Desk, raised: Raise) -> None:
+        raised()
+        with (
+            pytest.raises(Died),
+            ending(Point.named("outbox/settling.py:_store_delivered:return"), self.hear_and_die),
+        ):
+            push("paper")
+        ticket = Ticket.objects.get()
+        assert ticket.next_poll_at < ticket.delivered_at + timedelta(seconds=5)  # type: ignore[operator]
+
+    def hear_and_die(self) -> None:
+        remember("paper", WebhookEvent(identity="1", remote_id="R1"), using="default")
+        raise Died
 
 
 class TestTwin:

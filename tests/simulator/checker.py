@@ -29,7 +29,7 @@ def judge(simulation: Simulation) -> Verdict:
     """Return what was lost and doubled in a history that has come to rest."""
     books, stored = Books(simulation.alias), simulation.vendor.tickets
     descriptions = {remote_id: simulation.desk.description(one) for remote_id, one in stored.items()}
-    verdict = Verdict(uncertain=_uncertain(books))
+    verdict = Verdict(list(simulation.overwritten), list(simulation.unleased), _uncertain(books))
     verdict.lost += [f"{what} is still queued" for what in _queued(books)]
     verdict.lost += [f"{what} was refused" for what in _refused(books)]
     for ticket in books.tickets:
@@ -37,6 +37,8 @@ def judge(simulation: Simulation) -> Verdict:
         if ticket.delivery == Delivery.DELIVERED and ticket.remote_id in stored:
             _judge_conversation(simulation, books, ticket, verdict)
     verdict.doubled += list(_sent_after_deletion(books, descriptions))
+    if verdict.uncertain and simulation.capabilities.can_find and _was_all_shown(simulation):
+        verdict.lost.append(f"{verdict.uncertain} wait for a person although the vendor has shown all")
     if not simulation.capabilities.can_find:
         verdict.doubled += list(_possibly_doubled(simulation, books))
     return verdict
@@ -111,6 +113,12 @@ def _possibly_doubled(simulation: Simulation, books: Books) -> Iterator[str]:
         arrived = [entry for entry in entries if ticket.description.encode() in entry.body]
         if len(arrived) > 1 + told[ticket.description]:
             yield f"{ticket.description}: {len(arrived)} POSTs may have arrived"
+
+
+def _was_all_shown(simulation: Simulation) -> bool:
+    """Return whether no answer to a search was one that looks whole and is not."""
+    searches = [entry for entry in simulation.vendor.ledger if entry.operation in ("get", "list")]
+    return not any(entry.fault is not None and entry.status == 200 for entry in searches)
 
 
 def _may_have_arrived(entry: LedgerEntry) -> bool:

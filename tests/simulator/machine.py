@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import replace
+from typing import Any
 
 from hypothesis import strategies as st
 from hypothesis.stateful import invariant, precondition, rule
 
 from django_support_tickets.exceptions import Ambiguous, Busy, NotSent
-from django_support_tickets.models import Delivery, OutboxEntry, Ticket
+from django_support_tickets.models import Attachment, Comment, Delivery, OutboxEntry, Ticket
 from django_support_tickets.outbox.claims import Claim, claim_next, mark
 from django_support_tickets.outbox.delivery import _call, deliver
 from django_support_tickets.outbox.items import Item, next_item
@@ -18,10 +19,10 @@ from django_support_tickets.outbox.settling import LeaseLost, settle_delivered
 from django_support_tickets.outbox.storing import Result
 from django_support_tickets.providers import providers
 from django_support_tickets.records import ABSENT, Found, Status
-from tests.simulator.passing import pass_time
-from tests.simulator.people import People, numbers
+from tests.simulator.people import LATEST, People, numbers
 
 OPERATIONS = ("create", "comment", "upload", "close", "find", "get")
+FAULTS = ("lost before", "lost after", "late", "not sent", "busy", "gateway", "a mistake", "hidden")
 LOST = Ambiguous("the answer was lost or cut")
 #: Of a gateway that has lost patience with a vendor that has not.
 GATEWAY = Busy("the vendor asks to wait", status=503, retry_after=5.0)
@@ -36,7 +37,9 @@ class Push(People):
 
     @rule(
         operation=st.sampled_from(OPERATIONS),
-        fault=st.sampled_from(["lost before", "lost after", "not sent", "busy", "gateway", "a mistake", "hidden"]),
+        fault=st.sampled_from(
+            ["lost before", "lost after", "not sent", "late", "busy", "gateway", "a mistake", "hidden"]
+        ),
     )
     def fail(self, operation: str, fault: str) -> None:
         self.break_next(operation, fault)
@@ -50,6 +53,8 @@ class Push(People):
         }
         if fault in ("lost after", "gateway"):
             self.desk.lose_answer(operation, LOST if fault == "lost after" else GATEWAY)
+        elif fault == "late":
+            self.desk.postpone(operation, LOST, seconds=LATEST)
         elif fault == "hidden":
             self.hide(operation)
         else:
@@ -58,6 +63,7 @@ class Push(People):
     def hide(self, operation: str) -> None:
         """Let the vendor show only a part, which proves nothing; and once, show later what it has already."""
         if operation == "get":
+            self.left_something_out = True
             unknown = {"comments": ABSENT, "attachments": ABSENT, "status": ABSENT}
             self.desk.at("get", lambda act: replace(act(), **unknown))
         if operation == "find":
@@ -69,7 +75,7 @@ class Push(People):
     @rule(
         number=numbers,
         operation=st.sampled_from(["create", "comment", "upload", "close"]),
-        fault=st.sampled_from(["lost before", "lost after", "gateway"]),
+        fault=st.sampled_from(["lost before", "lost after", "late", "gateway"]),
         is_shown=st.booleans(),
     )
     def lose_an_answer(self, number: int, operation: str, fault: str, is_shown: bool) -> None:
@@ -88,24 +94,31 @@ class Push(People):
             case "close":
                 self.try_to_close(ticket)
         for _ in range(2):
-            pass_time(61)
+            self.pass_time(61)
             push("paper")
 
     # Workers.
 
-    def begin_to_send(self, stage: str, ticket: Ticket | None = None) -> tuple[Claim, Item, Result] | None:
-        """Let a worker come as far as its claim, its mark or the answer; return what it has then."""
+    def begin_to_send(self, stage: str, ticket: Ticket | None = None) -> tuple[Claim, Item] | None:
+        """Let a worker come as far as its claim, its mark or the answer; return what it has marked."""
         provider = providers["paper"]
         for claim in claim_next("paper", 1, using="default", ticket_id=ticket and ticket.pk):
             item = next_item(claim.entry.ticket, provider.capabilities, using="default")
             if stage == "claimed" or item is None or claim.entry.sent_at is not None:
                 return None
-            if mark(claim, item, lease_seconds=60) and stage == "sent":
-                try:
-                    return claim, item, _call(claim, item, provider)
-                except Exception:
-                    return None
+            if not mark(claim, item, lease_seconds=60):
+                return None
+            if stage == "sent":
+                self.send(claim, item)
+            return claim, item
         return None
+
+    def send(self, claim: Claim, item: Item) -> Result | None:
+        """Return the answer, None if it is lost and the worker has ended with its error."""
+        try:
+            return _call(claim, item, providers["paper"])
+        except Exception:
+            return None
 
     @rule(stage=stages)
     def crash(self, stage: str) -> None:
@@ -114,42 +127,88 @@ class Push(People):
 
     @rule(seconds=st.sampled_from([5, 31, 61, 1000]))
     def restart(self, seconds: int) -> None:
-        pass_time(seconds)
+        self.pass_time(seconds)
         push("paper")
 
-    @rule(seconds=st.sampled_from([1, 61]), fault=st.sampled_from(["", "lost before", "lost after", "gateway"]))
-    def freeze_after_the_claim(self, seconds: int, fault: str) -> None:
-        """Let a worker stand still after its claim until another has been at work."""
+    @rule(
+        seconds=st.sampled_from([1, 61]),
+        fault=st.sampled_from(["", "lost before", "lost after", "late", "gateway"]),
+        others=st.booleans(),
+    )
+    def freeze_after_the_claim(self, seconds: int, fault: str, others: bool) -> None:
+        """Let a worker stand still after its claim until another has been at work, or nobody."""
         ticket = self.raise_ticket([])
         frozen = claim_next("paper", 1, using="default", ticket_id=ticket.pk)
-        pass_time(seconds)
-        if fault:
+        self.pass_time(seconds)
+        if fault and others:
             self.break_next("create", fault)
             push("paper")
-        else:
-            self.begin_to_send("sent", ticket)
+        elif others:
+            sent = self.begin_to_send("sent", ticket)
+            assert not (sent and frozen and seconds < 60), "taken over before the end of the lease"
+        asked = self.desk.calls.count("create")
         for claim in frozen:
             deliver(claim, providers["paper"])
+        assert seconds < 60 or not frozen or asked == self.desk.calls.count("create"), "sent after the end of the lease"
 
-    @rule(rounds=st.integers(0, 3), has_more=st.booleans())
-    def freeze_after_the_answer(self, rounds: int, has_more: bool) -> None:
-        """Let a worker stand still with an answer in its hands until others have settled what they could.
-
-        They may have begun with what came next, and ended in the middle of it.
-        """
-        if (sent := self.begin_to_send("sent", self.raise_ticket([]))) is None:
-            return
-        for _ in range(rounds):
-            pass_time(61)
+    def begin_with(self, kind: str) -> Ticket:
+        """Queue something of this kind; return its ticket."""
+        ticket = self.raise_ticket([])
+        if kind != "create":
             push("paper")
-        ticket = Ticket.objects.get(pk=sent[0].entry.ticket_id)
-        if has_more and ticket.delivery == Delivery.DELIVERED:
+            ticket.refresh_from_db()
+        if ticket.delivery != Delivery.DELIVERED:
+            return ticket
+        match kind:
+            case "comment":
+                self.say(ticket, "Hello?", [])
+            case "upload":
+                self.try_to_attach(ticket, "receipt.png")
+            case "close":
+                self.try_to_close(ticket)
+        return ticket
+
+    @rule(
+        kind=st.sampled_from(["create", "comment", "upload", "close"]),
+        seconds=st.sampled_from([0, LATEST]),
+        rounds=st.integers(0, 3),
+        talk=st.sampled_from(["", "before", "after"]),
+    )
+    def freeze_with_the_answer(self, kind: str, seconds: int, rounds: int, talk: str) -> None:
+        """Let an answer come late, or its worker stand still, until others have settled what they could.
+
+        Something more may have been said meanwhile, and others may have ended in the middle of sending it.
+        """
+        ticket = self.begin_with(kind)
+        if (begun := self.begin_to_send("marked", ticket)) is None:
+            return
+        assert not claim_next("paper", 1, using="default", ticket_id=ticket.pk), "two have the same"
+        self.pass_time(seconds)
+        if (result := self.send(*begun)) is None:
+            return
+        if talk == "before":
+            self.say(ticket, "Hello?", [])
+        for _ in range(rounds):
+            self.pass_time(61)
+            push("paper")
+        if talk == "after" and Ticket.objects.get(pk=ticket.pk).delivery == Delivery.DELIVERED:
             self.say(ticket, "Hello?", [])
             self.begin_to_send("sent", ticket)
+        self.go_on_with_the_answer(*begun, result)
+
+    def go_on_with_the_answer(self, claim: Claim, item: Item, result: Result) -> None:
+        is_mine = OutboxEntry.objects.filter(pk=claim.entry.pk, lease_token=claim.token).exists()
+        before = self.written()
         try:
-            settle_delivered(*sent)
+            settle_delivered(claim, item, result)
         except LeaseLost:
-            self.named_late[ticket.pk] = sent[2].remote_id
+            if item.operation == "create":
+                self.named_late[claim.entry.ticket_id] = result.remote_id
+        assert is_mine or self.written() == before, "a worker without a lease has written"
+
+    def written(self) -> list[Any]:
+        models = (Ticket, Comment, Attachment, OutboxEntry)
+        return [list(model._base_manager.order_by("pk").values()) for model in models]
 
     @rule(stage=stages, action=st.sampled_from(["cancel", "delete"]))
     def take_back_what_is_on_its_way(self, stage: str, action: str) -> None:
@@ -181,6 +240,13 @@ class Push(People):
                 possible = Counter(text for text, delivery in ours if delivery in POSSIBLY_THERE)
                 assert not there - possible, (ticket, there, ours)
 
+    @invariant()
+    def what_the_vendor_shows_is_no_question(self) -> None:
+        """Nobody is asked for a comment, file or closing while the vendor shows its tickets whole."""
+        if not self.left_something_out:
+            tickets = Ticket.objects.filter(delivery=Delivery.UNCERTAIN)
+            assert not [item for item in self.uncertain() if item not in tickets]
+
     def said(self, ticket: Ticket) -> list[tuple[Counter[str], list[tuple[str, str]]]]:
         """Return for comments and files what the vendor has, and what we have with its delivery."""
         record = self.desk.tickets[str(ticket.remote_id)]
@@ -207,7 +273,7 @@ class Push(People):
 
     def come_to_rest(self) -> None:
         for _ in range(40):
-            pass_time(3601)
+            self.pass_time(3601)
             push("paper")
             if not OutboxEntry.objects.exists():
                 return

@@ -18,11 +18,14 @@ from django_support_tickets.outbox import decisions
 from django_support_tickets.outbox.push import push
 from django_support_tickets.records import AttachmentRules, Status
 from tests.outbox.paper import FULL, Desk, reset_desk
+from tests.simulator.passing import pass_time
 from tests.simulator.running import empty_tables
 
 PICTURE = b"\x89PNG\r\n\x1a\n" + b"\0" * 64
 #: When the vendor takes files.
 MOMENTS = (frozenset({"create", "after", "comment"}), frozenset({"create", "comment"}), frozenset({"create"}))
+#: Seconds after which the vendor has done what it was asked, within the time that it is given to settle.
+LATEST = 59
 #: Which of several rows, and words and names that are used more than once.
 numbers = st.integers(0, 5)
 words = st.sampled_from(["Any news?", "Hello?"])
@@ -38,11 +41,13 @@ class People(RuleBasedStateMachine):
         searchable=st.sampled_from([True, False]),
         closes=st.sampled_from([True, False]),
         moments=st.sampled_from(MOMENTS),
+        lag=st.sampled_from([0, LATEST]),
         tickets=st.integers(0, 2),
     )
-    def begin(self, searchable: bool, closes: bool, moments: frozenset[str], tickets: int) -> None:
+    def begin(self, searchable: bool, closes: bool, moments: frozenset[str], lag: float, tickets: int) -> None:
         empty_tables()
         self.desk = reset_desk()
+        self.desk.lag = lag
         rules = AttachmentRules(moments=moments)
         self.desk.capabilities = replace(FULL, can_find=searchable, can_close=closes, attachments=rules)
         self.moments = moments
@@ -53,9 +58,15 @@ class People(RuleBasedStateMachine):
         self.named_late: dict[int, str] = {}
         #: The vendor is late to show what it has once; later it shows a part and says so.
         self.times_hidden = 0
+        #: The vendor has left something out of a ticket that it showed.
+        self.left_something_out = False
         for _ in range(tickets):
             self.raise_ticket([])
         push("paper")
+
+    def pass_time(self, seconds: float) -> None:
+        pass_time(seconds)
+        self.desk.advance(seconds)
 
     def some(self, number: int, model: type[Any] = Ticket, **facts: Any) -> Any:
         found = list(model.objects.filter(**facts).order_by("pk"))
@@ -192,7 +203,8 @@ class People(RuleBasedStateMachine):
         return found
 
     def tell_the_truth(self, item: Any) -> None:
-        """Look at the vendor, as a person does, and say what is there."""
+        """Look at the vendor when nothing can be on its way any more, and say what is there."""
+        self.pass_time(LATEST)
         remote_id = self.remote_id_of(item)
         if remote_id is None:
             self.closed_here.discard(item.pk)  # it begins anew

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-import time
 from collections import Counter
 from collections.abc import Callable
 from datetime import datetime, timedelta
@@ -19,20 +18,16 @@ from django.utils import timezone
 
 from django_support_tickets.models import Attachment, Comment, Delivery, OutboxEntry, Ticket
 from django_support_tickets.outbox import decisions
-from django_support_tickets.outbox.claims import claim_next, mark
-from django_support_tickets.outbox.delivery import deliver
-from django_support_tickets.outbox.items import next_item, ticket_draft
-from django_support_tickets.outbox.push import push
-from django_support_tickets.outbox.settling import LeaseLost, settle_delivered
 from django_support_tickets.providers import providers
 from django_support_tickets.records import Capabilities
-from django_support_tickets.sync import pull
 from django_support_tickets.testing.sandbox import QUICK_FAULTS, Fault, Sandbox
 from django_support_tickets.transport import forget_accounts
 from tests.simulator.books import Books, read
 from tests.simulator.desks import Desk
 from tests.simulator.passing import pass_time
-from tests.simulator.points import POINTS, ending
+from tests.simulator.points import Point
+from tests.simulator.standstills import WRITES
+from tests.simulator.workers import Workers
 
 T = TypeVar("T")
 
@@ -50,29 +45,20 @@ FAULTS = (
     Fault.LIST_INSTEAD_OF_OBJECT,
     Fault.JSON_INVALID_UTF8,
 )
-WRITES = ("create", "comment", "upload", "close")
+#: Seconds that an account of ours may give its vendor to settle, longer than any lease.
+PATIENT = 600.0
 #: Rounds of pushing and waiting an hour in which everything must come to rest.
 ROUNDS = 60
 
 
-class Died(BaseException):
-    """The worker has been ended at this point."""
-
-
-class Simulation:
+class Simulation(Workers):
     """People raise tickets at one vendor while workers and the vendor fail; `run()` ends when all has come to rest."""
 
     def __init__(self, desk: Desk, sandbox: Sandbox, seed: int) -> None:
-        self.desk, self.sandbox, self.seed = desk, sandbox, seed
-        self.vendor = desk.sandbox_of(sandbox)
-        self.draw = random.Random(f"{desk.name}/{seed}")
-        self.alias = desk.name
-        self.log: list[str] = []
-        #: Workers that stand still, to go on later.
-        self.frozen: list[Callable[[], Any]] = []
+        super().__init__(desk.name, sandbox, desk.sandbox_of(sandbox), random.Random(f"{desk.name}/{seed}"))
+        self.desk, self.seed = desk, seed
         #: Tokens of what the vendor was told to refuse, or a person took back.
         self.taken_back: set[str] = set()
-        self.clock = 0.0
         self.capabilities = Capabilities()
         self._count = 0
 
@@ -93,6 +79,8 @@ class Simulation:
     def _account(self) -> dict[str, Any]:
         account = self.desk.provider(self.sandbox)
         account["OPTIONS"]["import_unknown"] = self.draw.random() < 0.5
+        if self.draw.random() < 0.3:
+            account["OPTIONS"]["settle_seconds"] = PATIENT
         return account
 
     def step(self) -> None:
@@ -114,7 +102,9 @@ class Simulation:
             (self.lose_entry, 1),
             (self.pull, 2),
             (self.stand_still, 3),
-            (self.say_again, 3),
+            (self.say_again, 2),
+            (self.interrupt, 2),
+            (self.arrive_late, 1),
         )
         chosen: Callable[[], None] = self.draw.choices([step for step, _ in steps], [weight for _, weight in steps])[0]
         chosen()
@@ -123,9 +113,6 @@ class Simulation:
     def moments(self) -> frozenset[str]:
         rules = self.capabilities.attachments
         return rules.moments if rules else frozenset()
-
-    def note(self, text: str) -> None:
-        self.log.append(f"{self.clock:9.0f} {text}")
 
     def token(self) -> str:
         self._count += 1
@@ -156,23 +143,34 @@ class Simulation:
         has_file = "comment" in self.moments and self.draw.random() < 0.3
         self._try(lambda: self._say(ticket, body, has_file=has_file), f"comment {ticket.description} {body}")
 
-    def _say(self, ticket: Ticket, body: str, *, has_file: bool) -> None:
+    def _say(self, ticket: Ticket, body: str, *, has_file: bool = False, said_at: datetime | None = None) -> None:
         with transaction.atomic():
-            comment = Comment.objects.create(ticket=ticket, body=body, created_at=self._now())
+            comment = Comment.objects.create(ticket=ticket, body=body, created_at=said_at or self._now())
             if has_file:
                 self._add_file(ticket, comment)
 
     def say_again(self) -> None:
-        """Say the same thing twice, and let one of the answers be lost."""
+        """Say the same thing twice, the second time from a machine whose clock is behind, and lose one of the answers.
+
+        Sometimes the ticket is pulled meanwhile, which has to guess which of the two the vendor shows.
+        """
         ticket = self._some_ticket(Delivery.DELIVERED)
         if ticket is None or not self.capabilities.can_comment:
             return
-        body = f"Again {self.token()}."
-        for operation in self.draw.sample(["", "comment"], 2):
+        body, is_looked_at = f"Again {self.token()}.", self.draw.random() < 0.5
+        for operation, seconds in zip(self.draw.sample(["", "comment"], 2), (0, 300), strict=True):
             if operation:
-                self.vendor.fail_next(operation, self.draw.choice(FAULTS))
-            self._try(lambda: self._say(ticket, body, has_file=False), f"comment {ticket.description} {body}")
+                self.vendor.fail_next(operation, self.draw.choice([Fault.RESET_AFTER_COMMIT, self.draw.choice(FAULTS)]))
+            said_at = timezone.now() - timedelta(seconds=seconds)
+            self._try(partial(self._say, ticket, body, said_at=said_at), f"comment {ticket.description} {body}")
+            if is_looked_at:
+                self.look_at(ticket)
             self.push()
+
+    def look_at(self, ticket: Ticket) -> None:
+        """Pull a ticket just now, also while something of it is on its way."""
+        Ticket.objects.filter(pk=ticket.pk).update(next_poll_at=timezone.now(), synced_at=None)
+        self.pull()
 
     def attach(self) -> None:
         ticket = self._some_ticket(Delivery.QUEUED, Delivery.DELIVERED)
@@ -212,7 +210,7 @@ class Simulation:
         item = self._some([*closings, *(item for item in books.items if item.delivery == Delivery.UNCERTAIN)])
         if item is None or self.frozen:
             return
-        self.wait(600)
+        self.wait(PATIENT)
         remote_id = self._seen_of(item, books)
         self._try(
             lambda: decisions.settle(item, exists=remote_id, send_again=remote_id is None),
@@ -256,76 +254,6 @@ class Simulation:
     def _some(self, items: list[T]) -> T | None:
         return self.draw.choice(items) if items else None
 
-    # Workers.
-
-    def push(self) -> None:
-        self.note(f"push {push(self.alias)}")
-
-    def pull(self) -> None:
-        counts = pull(self.alias, workers=1)
-        self.note(f"pull, fetched {counts.fetched} imported {counts.imported}")
-
-    def push_and_die(self) -> None:
-        point, after = self.draw.choice(POINTS), self.draw.choice([1, 1, 1, 2, 3])
-
-        def die() -> None:
-            raise Died
-
-        self.note(f"push, and die at {point} ({after})")
-        try:
-            with ending(point, die, after=after):
-                push(self.alias)
-        except Died:
-            self.note("died")
-            forget_accounts()
-            self._await_vendor()
-
-    def _await_vendor(self) -> None:
-        """Let the vendor end what it was asked, lest time passes in the middle of it, which no seed decides."""
-        ends_at = time.monotonic() + 0.25
-        while self.sandbox.connections and time.monotonic() < ends_at:
-            time.sleep(0.0005)
-
-    def freeze(self) -> None:
-        """Let a worker stand still after its claim, after its mark, or after the answer."""
-        claims = claim_next(self.alias, 1, using="default")
-        if not claims:
-            return
-        claim, provider = claims[0], providers[self.alias]
-        item = next_item(claim.entry.ticket, provider.capabilities, using="default")
-        is_new = claim.entry.sent_at is None and item is not None and item.row.submitted_at is not None
-        if item is None or not is_new or item.operation != "create" or self.draw.random() < 0.5:
-            self.note(f"frozen after its claim of {claim.entry.ticket.description}")
-            self.frozen.append(partial(deliver, claim, provider))
-        elif mark(claim, item, lease_seconds=60):
-            try:
-                record = provider.create(ticket_draft(claim.entry.ticket, item.files, sent_at=None))
-            except Exception:
-                return  # died with its error
-            self.note(f"frozen after the answer to {claim.entry.ticket.description}")
-            self.frozen.append(partial(settle_delivered, claim, item, record))
-
-    def stand_still(self) -> None:
-        """Let a worker stand still until others have taken its claim over."""
-        self.freeze()
-        if not self.frozen:
-            return
-        self.wait(self.draw.choice([61, 250]))
-        for _ in range(self.draw.choice([1, 2])):
-            self.draw.choice([self.fail, self.push_and_die, self.wait])()
-            self.push()
-        if self.draw.random() < 0.5:  # they may be in the middle of what came next
-            self.comment()
-            self.push_and_die()
-        self.thaw()
-
-    def thaw(self) -> None:
-        if self.frozen:
-            try:
-                self.note(f"thawed: {self.frozen.pop(0)()}")
-            except LeaseLost:
-                self.note("thawed: its lease was lost")
-
     # The vendor, and time.
 
     def fail(self) -> None:
@@ -343,6 +271,23 @@ class Simulation:
         fault = self.draw.choice(FAULTS)
         self.vendor.fail_next(operation, fault, times=self.draw.choice([1, 1, 2, 6]))
         self.note(f"{fault} at the next {operation}")
+
+    def arrive_late(self) -> None:
+        """Let the vendor get to a ticket late, and workers look for it as soon as they may."""
+        self.raise_ticket()
+        settle_seconds = providers[self.alias].settle_seconds
+        late, lag = (self.draw.uniform(0.6, 1) * (settle_seconds - 1) for _ in range(2))
+        self.vendor.fail_next("create", Fault.LATE_COMMIT, seconds=late)
+        if self.draw.random() < 0.7:
+            self.vendor.list_lag = lag
+        self.note(f"late commit of the next create after {late:.0f} s, lists lag by {self.vendor.list_lag:.0f} s")
+        if self.draw.random() < 0.5:
+            self.push()
+        else:
+            self.push_and_die(Point.named("outbox/delivery.py:_outcome:call"))
+        for seconds in (self.draw.choice([61, 250]), settle_seconds, settle_seconds):
+            self.wait(seconds)
+            self.push()
 
     def wait(self, seconds: float | None = None) -> None:
         seconds = seconds or self.draw.choice([1, 10, 31, 61, 65, 130, 250, 1000, 4000])

@@ -12,6 +12,7 @@ import pytest
 import django_support_tickets
 from tests.outbox.servers import require
 from tests.simulator.points import POINTS, Point
+from tests.simulator.standstills import STANDSTILLS
 
 PACKAGE = Path(django_support_tickets.__file__).parent
 #: Workers killed; 1,000 in the long profile.
@@ -23,7 +24,7 @@ def test_there_are_enough_points() -> None:
     assert len(set(POINTS)) == len(POINTS)
 
 
-@pytest.mark.parametrize("point", POINTS, ids=str)
+@pytest.mark.parametrize("point", sorted({*POINTS, *STANDSTILLS}, key=str), ids=str)
 def test_every_point_names_a_function_that_is_there(point: Point) -> None:
     tree = ast.parse((PACKAGE / point.file).read_text())
     assert point.function in {node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)}
