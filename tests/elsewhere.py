@@ -14,6 +14,12 @@ from django.core.management import CommandError, call_command
 from django.db import connections
 
 TICKETS, CREWS = 24, 3
+woken: list[list[Any]] = []
+
+
+def take_note(alias: str, ticket_id: int | None, using: str) -> None:
+    """Be a project's dispatcher."""
+    woken.append([alias, using])
 
 
 def main() -> None:
@@ -44,20 +50,26 @@ def tables(alias: str) -> list[str]:
     return [name for name in names if name.startswith("support_tickets")]
 
 
-def take_webhooks() -> list[int]:
-    """Take a signed webhook about an unknown ticket, and a forged one; return how many of each the database counts."""
+def take_webhooks() -> dict[str, Any]:
+    """Take a signed webhook and a forged one; return how many of each the database counts, and who was woken."""
     from django.test import RequestFactory, override_settings
 
-    from django_support_tickets.models import ProviderState, WebhookDelivery
+    from django_support_tickets.models import ProviderState, Ticket, WebhookDelivery
     from django_support_tickets.webhooks import receive
-    from tests.webhooks.cases import RIPIO_BODY, RIPIO_HEADERS, accounts
+    from tests import elsewhere
+    from tests.webhooks.cases import RIPIO_BODY, RIPIO_HEADERS, RIPIO_ID, accounts
 
+    ticket = Ticket(provider="ripio", remote_id=RIPIO_ID, subject="S", description="D", delivery="delivered")
+    Ticket.objects.bulk_create([ticket])
+    dispatcher = f"{elsewhere.__name__}.take_note"
     for body in (RIPIO_BODY, b"forged"):
         request = RequestFactory().post("/", body, content_type="application/json", headers=RIPIO_HEADERS)
-        with override_settings(SUPPORT_TICKETS_PROVIDERS=accounts()):
+        with override_settings(SUPPORT_TICKETS_PROVIDERS=accounts(), SUPPORT_TICKETS_DISPATCHER=dispatcher):
             receive(request, "ripio").close()
+    Ticket.objects.all().delete()
+    remembered = WebhookDelivery.objects.using("support").count()
     refused = ProviderState.objects.using("support").get(provider="ripio").webhooks_refused
-    return [WebhookDelivery.objects.using("support").count(), refused]
+    return {"remembered": remembered, "refused": refused, "woken": elsewhere.woken}
 
 
 def live() -> dict[str, Any]:

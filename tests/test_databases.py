@@ -84,7 +84,7 @@ def test_a_site_whose_tickets_are_in_another_database(tmp_path: Path) -> None:
     models = apps.get_app_config("support_tickets").get_models()
     assert report["tables"]["default"] == []
     assert set(report["tables"]["support"]) == {model._meta.db_table for model in models}
-    assert report["webhooks"] == [1, 1]
+    assert report["webhooks"] == {"remembered": 1, "refused": 1, "woken": [["ripio", "support"]]}
     day = report["day"]
     assert day["codes"] == {"sync_tickets": 0, "support_tickets_doctor": 0, "support_tickets_prune": 0}
     assert (day["delivered"], day["erased"][0]) == (1, 0)

@@ -303,7 +303,7 @@ class TestUsersProvider:
         parse_by(parse)
         forged = "forged\r\nERROR root: \x1b[31mall is lost\u2028\x00"
         answer = deliver("custom", {}, forged.encode() + b"x" * 5000)
-        assert (answer.status_code, answer.content) == (401, b"")
+        assert (answer.status_code, answer.content, answer.headers["Content-Length"]) == (401, b"", "0")
         record = next(record for record in caplog.records if record.name == "django_support_tickets.webhooks")
         assert record.getMessage().isprintable()
         assert record.getMessage().count("x") == 200 - len(forged)
