@@ -309,13 +309,16 @@ class TestProvidersOfUsers:
         ],
         ids=["nothing", "a text", "no id", "a long id", "a broken id"],
     )
-    def test_what_is_no_record_is_ambiguous(self, desk: Desk, raised: Raise, answer: Any, problem: str) -> None:
+    def test_what_is_no_record_is_ambiguous(
+        self, desk: Desk, raised: Raise, answer: Any, problem: str, caplog: Any
+    ) -> None:
         desk.capabilities = UNSEARCHABLE
-        raised()
+        ticket = raised()
         desk.at("create", lambda act: answer)
         assert push("paper").uncertain == 1
         assert Ticket.objects.get().remote_id is None
         assert delivery() == (Delivery.UNCERTAIN, problem)
+        assert caplog.messages[-1] == f"uncertain: paper create: {problem} (key {ticket.key})"
 
     def test_an_id_may_be_as_long_as_its_column(self, desk: Desk, raised: Raise) -> None:
         raised()
