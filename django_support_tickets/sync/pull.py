@@ -21,7 +21,7 @@ from django_support_tickets.sync.crew import Crew, turns
 from django_support_tickets.sync.fetching import Fetching
 from django_support_tickets.sync.hints import hint_all
 from django_support_tickets.sync.lock import RunLock
-from django_support_tickets.sync.run import Run, never
+from django_support_tickets.sync.run import Clock, Run, never
 from django_support_tickets.sync.walk import Walking
 from django_support_tickets.transport import refuse_inside_transaction
 
@@ -116,6 +116,8 @@ def _work(run: Run, *, full: bool) -> None:
     run.is_probe = admitted == 1
     if full:
         hint_all(run.alias, using=run.using)
+        # Read again: a clock whose first answer was slow is behind, and what was just made due would not be due.
+        run.clock = Clock(run.using)
     fetching = Fetching(run)
     fetching.fetch_due()
     if run.provider.capabilities.can_list and not run.is_over:

@@ -6,7 +6,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from django.db import transaction
+from django.db import connection, transaction
 from django.utils import timezone
 
 from django_support_tickets import signals
@@ -438,6 +438,22 @@ class TestFullAndHints:
         desk.tickets = {name: record(name) for name in ("R-1", "R-2", "R-3")}
         assert pull("desk", full=True).fetched == 2
         assert set(desk.asked) == {"R-1", "R-2"}
+
+    def test_full_looks_at_everything_although_the_database_was_slow_to_tell_the_time(self, desk, ticket):
+        ticket("R-1", status="open", next_poll_at=None)
+        desk.tickets = {"R-1": record("R-1")}
+        slow = []
+
+        def tell_slowly(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
+            answer = execute(sql, params, many, context)
+            if not slow and sql.startswith("SELECT") and "support_tickets" not in sql:
+                slow.append(sql)
+                time.sleep(0.3)
+            return answer
+
+        with connection.execute_wrapper(tell_slowly):
+            assert pull("desk", full=True).fetched == 1
+        assert slow
 
     def test_hints_by_remote_id(self, desk, ticket):
         ticket("R-1", next_poll_at=None)
