@@ -141,6 +141,11 @@ def test_an_id_that_is_known_or_taken(desk: Desk, raised: Raise, said: Any) -> N
     assert complaint_of(lambda: settle(second, exists="C1")) == ("remote_id", "taken", taken)
     assert complaint_of(lambda: settle(second, exists="a b"))[:2] == ("remote_id", "invalid")
 
+    copy = Comment(ticket=ticket, body="Of another ticket", remote_id="C9", delivery="delivered")
+    Comment.objects.bulk_create([copy])
+    settle(second, exists="C9")
+    assert Comment.objects.filter(remote_id="C9").count() == 2  # an id is one of its ticket only
+
 
 def test_a_file_that_is_gone(desk: Desk, raised: Raise, attached: Any) -> None:
     ticket = raised()

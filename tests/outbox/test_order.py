@@ -16,6 +16,7 @@ from django_support_tickets.outbox.delivery import deliver
 from django_support_tickets.outbox.push import push, push_ticket
 from django_support_tickets.providers import providers
 from django_support_tickets.records import AttachmentRules, Capabilities
+from tests.outbox.conftest import PICTURE
 from tests.outbox.paper import Desk
 from tests.simulator.passing import pass_time
 
@@ -117,6 +118,23 @@ class TestOrder:
         comment.submit()
         assert push("paper").delivered == 1
         assert Attachment.objects.get().delivery == Delivery.DELIVERED
+
+
+class TestDraft:
+    def test_the_vendor_gets_all_that_was_said(self, desk: Desk, raised: Raise, attached: Any) -> None:
+        desk.capabilities = rules("create", option_names=frozenset({"tx"}))
+        values = {"customer_id": "c-1", "contact_name": "Ana", "contact_email": "ana@example.com", "priority": "high"}
+        values |= {"category": "bug", "options": {"tx": "0x1"}, "subject": "Deposit missing"}
+        ticket = raised(**values, tags=["a", "b"])
+        file = attached(ticket)
+        assert push("paper").delivered == 1
+        draft = desk.drafts["R1"]
+        assert {name: getattr(draft, name) for name in values} == values
+        assert (draft.key, draft.tags, draft.description) == (str(ticket.key), ("a", "b"), "Since noon.")
+        (sent,) = draft.files
+        for name in ("name", "content_type", "size", "sha256"):
+            assert getattr(sent, name) == getattr(file, name)
+        assert (sent.key, sent.size) == (str(file.key), len(PICTURE))
 
 
 class TestNoWay:
