@@ -261,11 +261,13 @@ class TestBacklog:
     @pytest.mark.parametrize(("pause", "level"), [("busy", Level.OK), ("down", Level.WARN), ("denied", Level.FAIL)])
     def test_a_paused_account(self, pause: str, level: Level) -> None:
         state = ProviderState.objects.create(provider="desk", pause=pause, pause_detail="status 401")
-        ProviderState.objects.filter(pk=state.pk).update(paused_until=EpochNow() + 600_000, heartbeat=EpochNow())
+        ProviderState.objects.filter(pk=state.pk).update(
+            paused_until=EpochNow() + 600_000, heartbeat=EpochNow() - 180_000
+        )
         seen, text = found(examine(using="default"), "sending")
         assert seen == level
         assert "paused for 10 min: status 401" in text
-        assert "a worker was alive 0 s ago" in text
+        assert "a worker was alive 3 min ago" in text
 
     def test_nobody_fetches(self) -> None:
         self.ticket(remote_id="R-1", delivery=Delivery.DELIVERED, next_poll_at=timezone.now() - timedelta(hours=1))
@@ -273,10 +275,11 @@ class TestBacklog:
 
     @pytest.mark.parametrize(("outcome", "level"), [("done", Level.OK), ("failed", Level.WARN)])
     def test_the_last_run(self, outcome: str, level: Level) -> None:
-        SyncRun.objects.create(provider="desk", outcome=outcome, error="the vendor does not answer")
+        run = SyncRun.objects.create(provider="desk", outcome=outcome, error="the vendor does not answer")
+        SyncRun.objects.filter(pk=run.pk).update(started_at=run.started_at - timedelta(minutes=3))
         seen, text = found(examine(using="default"), "fetching")
         assert seen == level
-        assert f"last run 0 s ago: {outcome} (the vendor does not answer)" in text
+        assert f"last run 3 min ago: {outcome} (the vendor does not answer)" in text
 
     @pytest.mark.fault(18)
     def test_tickets_of_an_account_that_is_gone_are_named(self) -> None:
