@@ -252,7 +252,8 @@ class TestAmbiguous:
         (record,) = [record for record in caplog.records if record.event == "push.answer_lost"]
         assert record.message == "answer lost: paper create: the answer was lost or cut (request id req-1)"
         assert (record.levelname, record.request_id) == ("WARNING", "req-1")
-        assert OutboxEntry.objects.get().last_error == "the answer was lost or cut (request req-1)"
+        entry = OutboxEntry.objects.get()
+        assert (entry.last_error, entry.request_id) == ("the answer was lost or cut (request req-1)", "req-1")
         pass_time(59)
         assert push("paper").waiting == 0
         pass_time(2)
