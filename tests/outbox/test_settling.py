@@ -207,8 +207,8 @@ class TestTwin:
         ours = raised()
 
         def import_and_act(act: Callable[[], Any]) -> Any:
-            twin = self.imported()
             self.imported("R99")
+            twin = self.imported()
             Comment.objects.create(ticket=twin, body="Written on the copy")
             return act()
 
