@@ -157,8 +157,9 @@ def _check_remote_id(ticket: Ticket, kind: OutboxEntry.Item, remote_id: str) -> 
 
 def _refuse_against_facts(item: Submission, ticket: Ticket, kind: OutboxEntry.Item) -> None:
     if ticket.digest == ERASED:
-        raise ValidationError(_("It was erased here: there is nothing left to send."), code="erased")
-    if kind != Kind.CLOSE and (remote_id := known_remote_id(item)):
+        message = _("It was erased here: there is nothing left to send. If the vendor does not have it, delete it.")
+        raise ValidationError(message, code="erased")
+    if remote_id := known_remote_id(item):
         message = _("A late answer of the vendor has named its remote id, %(remote_id)s: it exists.")
         raise ValidationError(message % {"remote_id": remote_id}, code="exists")
 

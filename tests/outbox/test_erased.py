@@ -52,10 +52,18 @@ def test_a_lost_answer_is_looked_for_first(user: Any, desk: Desk) -> None:
 def test_an_uncertain_one_does_not_go_out_empty(user: Any, desk: Desk) -> None:
     ticket = uncertain(user, desk)
     erase(user, using="default")
-    with pytest.raises(ValidationError, match="was erased"):
+    with pytest.raises(ValidationError, match="was erased here.*delete it"):
         settle(ticket, send_again=True)
     assert push("paper").delivered == 0
     assert desk.calls == ["create"]
+
+
+def test_one_that_the_vendor_does_not_have_can_be_deleted(user: Any, desk: Desk) -> None:
+    ticket = uncertain(user, desk)
+    erase(user, using="default")
+    ticket.delete()
+    assert push("paper").delivered == 0
+    assert not Ticket.objects.exists()
 
 
 def test_an_uncertain_one_can_still_be_found_by_a_person(user: Any, desk: Desk) -> None:
