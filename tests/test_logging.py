@@ -58,12 +58,15 @@ def is_logging_call(node: Any) -> bool:
     return isinstance(target, ast.Name) and target.id == "logger" and node.func.attr != "isEnabledFor"
 
 
-def logging_calls() -> Iterator[tuple[str, ast.Call]]:
-    """Yield every call of a logger of ours, with its place."""
-    for path, module in modules():
-        for node in ast.walk(module):
-            if is_logging_call(node):
-                yield f"{path.relative_to(PACKAGE)}:{node.lineno}", node
+@cache
+def logging_calls() -> list[tuple[str, ast.Call]]:
+    """Return every call of a logger of ours, with its place."""
+    return [
+        (f"{path.relative_to(PACKAGE)}:{node.lineno}", node)
+        for path, module in modules()
+        for node in ast.walk(module)
+        if is_logging_call(node)
+    ]
 
 
 def facts_of_calls() -> Iterator[tuple[str, set[str], str]]:
@@ -159,7 +162,7 @@ def events(caplog: pytest.LogCaptureFixture, name: str) -> list[Any]:
 class TestCode:
     def test_every_record_has_an_event_and_its_account(self) -> None:
         calls = list(facts_of_calls())
-        assert len(calls) == len(list(logging_calls())) > 20
+        assert len(calls) == len(logging_calls()) > 20
         assert [place for place, names, _ in calls if "event" not in names] == []
         accountless = {event for _, names, event in calls if "account" not in names}
         assert accountless <= WITHOUT_ACCOUNT

@@ -316,7 +316,7 @@ class TestProcess:
         assert (process.returncode, err) == (0, "")
         assert time.monotonic() - started < 5
 
-    @pytest.mark.parametrize("call", ["get", "create"])
+    @pytest.mark.parametrize("call", ["get", pytest.param("create", marks=pytest.mark.services)])
     def test_a_vendor_that_does_not_answer_cannot_keep_it(self, start, call):
         process = start("--watch", f"--hang-{call}", "--json")
         wait_for(process, "hanging")
@@ -337,6 +337,7 @@ class TestProcess:
         assert time.monotonic() - started < 1.5
         assert process.returncode == 130 and "Traceback" not in err
 
+    @pytest.mark.services
     @pytest.mark.fault(50)
     def test_a_walk_that_was_killed_goes_on_where_it_was(self, start, tmp_path):
         process = start("--pull-only", "--slow-list")
