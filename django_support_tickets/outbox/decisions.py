@@ -32,6 +32,7 @@ from django_support_tickets.outbox.flight import is_in_flight, lock, ticket_id_o
 from django_support_tickets.outbox.intake import sweep
 from django_support_tickets.outbox.items import Kind, travels
 from django_support_tickets.outbox.raising import raise_again
+from django_support_tickets.outbox.storing import UNSENT
 from django_support_tickets.outbox.twins import absorb_twin
 from django_support_tickets.outbox.validation import provider_of
 from django_support_tickets.transport import ID_PATTERN
@@ -121,7 +122,10 @@ def _change(
     if kind == Kind.CLOSE:
         values = {column: "" if new == Delivery.DRAFT else new}
     else:
-        values |= {column: new, "delivery_error": "", **({"submitted_at": None} if new == Delivery.DRAFT else {})}
+        values |= {column: new, "delivery_error": ""}
+    if kind != Kind.CLOSE and new == Delivery.DRAFT:
+        # A pull may have taken the vendor's copy of another one with the same words for this one.
+        values |= {"submitted_at": None, "remote_id": None}
     if not rows.filter(**{column: old}).update(**values, updated_at=database_time(using)):
         raise ValidationError(complaint, code="overtaken")
 
@@ -175,10 +179,14 @@ def _make_room(ticket: Ticket, remote_id: str, *, using: str) -> None:
 
 
 def _refuse_taken(item: Submission, remote_id: str, *, using: str) -> None:
-    """Delete the copy that a pull has stored as the vendor's own; raise ValidationError if another of ours has it."""
+    """Delete the copy that a pull has stored as the vendor's own, and take the id from what it cannot be of.
+
+    Raise ValidationError if another of ours has it.
+    """
     rows: QuerySet[Any] = type(item)._base_manager.using(using).exclude(pk=item.pk)
     others = rows.filter(ticket=ticket_id_of(item), remote_id=remote_id)
-    others.filter(submitted_at=None, created_by=None).delete()
+    others.filter(submitted_at=None, created_by=None, delivery=Delivery.DELIVERED).delete()
+    others.filter(delivery__in=UNSENT).update(remote_id=None)
     if other := others.first():
         message = _("%(key)s has this remote id.") % {"key": other.key}
         raise ValidationError({"remote_id": ValidationError(message, code="taken")})

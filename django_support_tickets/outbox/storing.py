@@ -19,6 +19,8 @@ from django_support_tickets.providers import providers
 from django_support_tickets.records import ABSENT, AttachmentRecord, CommentRecord, TicketRecord
 
 logger = logging.getLogger(__name__)
+#: What of ours the vendor cannot have, whatever a pull has guessed by equal words.
+UNSENT = (Delivery.DRAFT, Delivery.QUEUED, Delivery.REFUSED)
 Result = TicketRecord | CommentRecord | AttachmentRecord
 
 
@@ -105,7 +107,8 @@ def has_conversation(record: TicketRecord) -> bool:
 def _free_remote_id(claim: Claim, item: Item, remote_id: str) -> None:
     """Take the remote id from what a pull has given it to, before the send could tell that it is this item's.
 
-    That is the row it has made of the vendor's copy, or another one of ours with the same words, not sent yet.
+    That is the row it has made of the vendor's copy, or another one of ours with the same words, not sent yet or taken
+    back.
     """
     model: type[Any] = type(item.row)
     values = {"pk": item.row.pk, "ticket": claim.entry.ticket_id, "remote_id": remote_id}
@@ -114,7 +117,7 @@ def _free_remote_id(claim: Claim, item: Item, remote_id: str) -> None:
         return
     holders = model._base_manager.using(claim.using).filter(pk__in=[pk for (pk,) in found], remote_id=remote_id)
     holders.filter(submitted_at=None, created_by=None, delivery=Delivery.DELIVERED).delete()
-    holders.filter(delivery=Delivery.QUEUED).update(remote_id=None)
+    holders.filter(delivery__in=UNSENT).update(remote_id=None)
 
 
 @cache

@@ -21,6 +21,7 @@ from django_support_tickets.models import (
     Ticket,
     TicketEvent,
 )
+from django_support_tickets.outbox.decisions import cancel, settle
 from django_support_tickets.outbox.push import push
 from django_support_tickets.records import (
     ABSENT,
@@ -122,6 +123,34 @@ class TestComment:
         Comment.objects.bulk_create([copy])
         wait_and_push()
         assert Comment.objects.get() == comment
+
+    @pytest.mark.parametrize("delivery", [Delivery.QUEUED, Delivery.DRAFT, Delivery.REFUSED])
+    def test_one_of_the_same_words_that_a_pull_took_for_it_gives_way(
+        self, desk: Desk, raised: Raise, delivery: Delivery
+    ) -> None:
+        ticket = at_vendor(desk, raised)
+        comment = self.lost(desk, ticket, arrived=True)
+        Comment.objects.bulk_create([Comment(ticket=ticket, body="Any news?", remote_id="C1", delivery=delivery)])
+        assert wait_and_push().delivered >= 1
+        comment.refresh_from_db()
+        assert (comment.delivery, comment.remote_id) == (Delivery.DELIVERED, "C1")
+        assert Comment.objects.count() == 2
+
+    def test_one_taken_back_loses_what_a_pull_took_for_it(self, desk: Desk, raised: Raise) -> None:
+        ticket = at_vendor(desk, raised)
+        comment = Comment.objects.create(ticket=ticket, body="Any news?")
+        Comment.objects.update(remote_id="C1")
+        cancel(comment)
+        assert (comment.delivery, comment.remote_id) == (Delivery.DRAFT, None)
+
+    @pytest.mark.parametrize("delivery", [Delivery.QUEUED, Delivery.DRAFT, Delivery.REFUSED])
+    def test_it_gives_way_to_a_persons_word_too(self, desk: Desk, raised: Raise, delivery: Delivery) -> None:
+        ticket = at_vendor(desk, raised)
+        comment = self.lost(desk, ticket, arrived=True)
+        Comment.objects.update(delivery=Delivery.UNCERTAIN)
+        Comment.objects.bulk_create([Comment(ticket=ticket, body="Any news?", remote_id="C1", delivery=delivery)])
+        settle(comment, exists="C1")
+        assert dict(Comment.objects.values_list("remote_id", "delivery")) == {"C1": "delivered", None: delivery}
 
     @pytest.mark.parametrize("record", [{"comments": ABSENT}, None], ids=["not loaded", "no ticket"])
     def test_what_cannot_be_read_back_is_left_to_a_person(

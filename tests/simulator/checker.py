@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-from django_support_tickets.models import Delivery, Ticket
+from django_support_tickets.models import Attachment, Comment, Delivery, Ticket
 from django_support_tickets.outbox.items import SENDABLE
 from django_support_tickets.testing.sandbox import LedgerEntry
 from tests.simulator.books import Books
@@ -89,18 +89,19 @@ def _sent_after_deletion(books: Books, descriptions: dict[str, str]) -> Iterator
 
 def _judge_conversation(simulation: Simulation, books: Books, ticket: Ticket, verdict: Verdict) -> None:
     desk, stored = simulation.desk, simulation.vendor.tickets[str(ticket.remote_id)]
-    comments = [one for one in books.comments[ticket.pk] if one.submitted_at is not None]
-    _compare([(one.body, one.delivery) for one in comments], desk.comments(stored), verdict)
-    files = [one for one in books.files[ticket.pk] if one.submitted_at is not None]
-    _compare([(one.name, one.delivery) for one in files], desk.files(simulation.vendor, stored), verdict)
+    _compare(ticket, books.comments[ticket.pk], desk.comments(stored), verdict)
+    _compare(ticket, books.files[ticket.pk], desk.files(simulation.vendor, stored), verdict)
     if ticket.close_delivery == Delivery.DELIVERED and not desk.is_closed(stored):
         verdict.lost.append(f"the closing of {ticket.description}")
 
 
-def _compare(ours: list[tuple[str, str]], theirs: list[str], verdict: Verdict) -> None:
+def _compare(ticket: Ticket, rows: Sequence[Comment | Attachment], theirs: list[str], verdict: Verdict) -> None:
     there = Counter(text.strip() for text in theirs)
-    delivered = Counter(text for text, delivery in ours if delivery == Delivery.DELIVERED)
-    possible = delivered + Counter(text for text, delivery in ours if delivery == Delivery.UNCERTAIN)
+    if ticket.origin == Ticket.Origin.VENDOR:  # an imported copy shows what its original has sent
+        there -= Counter(token_of(row) for row in rows if row.submitted_at is None)
+    ours = [row for row in rows if row.submitted_at is not None]
+    delivered = Counter(token_of(row) for row in ours if row.delivery == Delivery.DELIVERED)
+    possible = delivered + Counter(token_of(row) for row in ours if row.delivery == Delivery.UNCERTAIN)
     verdict.lost += [f"{text} is delivered {n} times, there {there[text]}" for text, n in (delivered - there).items()]
     verdict.doubled += [f"{text} is there {n} times too often" for text, n in (there - possible).items()]
 
