@@ -72,7 +72,7 @@ class Simulation(Workers):
             if self.draw.random() < 0.3:
                 self.vendor.list_lag = self.draw.uniform(1, providers[self.alias].settle_seconds - 1)
                 self.note(f"lists lag by {self.vendor.list_lag:.0f} s")
-            for _ in range(self.draw.randint(6, 16)):
+            for _ in range(self.draw.randint(5, 15)):
                 self.step()
             self.come_to_rest()
 
