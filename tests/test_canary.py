@@ -18,6 +18,7 @@ from django.contrib.auth import get_user_model
 from django.contrib.auth.decorators import login_not_required
 from django.core import checks
 from django.core.management import CommandError, call_command
+from django.db import transaction
 from django.http import HttpRequest, HttpResponse
 from django.test import Client
 from django.urls import include, path, reverse
@@ -37,6 +38,7 @@ TESTING = f"{PACKAGE}/testing"
 
 
 @login_not_required
+@transaction.non_atomic_requests
 def send_unguarded(request: HttpRequest, alias: str) -> HttpResponse:
     """A view of a project that calls a vendor and catches nothing."""
     canary.ask(alias, request.GET["operation"], json.loads(request.GET["values"]))
