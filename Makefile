@@ -44,7 +44,7 @@ test: $(VENV)/test
 
 coverage: $(VENV)/test
 	@$(BIN)/coverage erase
-	@$(BIN)/coverage run -m pytest -q
+	@$(BIN)/coverage run -m pytest -q --numprocesses auto
 	@$(BIN)/coverage combine --quiet
 	@$(BIN)/coverage report --fail-under=95
 
