@@ -46,6 +46,8 @@ class ReadOnlyAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     paginator = EstimatingPaginator
 
     class Media:
+        """The styles of this app's own pages."""
+
         css = {"all": ("support_tickets/admin.css",)}
 
     def has_add_permission(self, request: HttpRequest) -> bool:

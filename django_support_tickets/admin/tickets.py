@@ -76,6 +76,8 @@ class TicketAdmin(DashboardAdmin, DecidingAdmin, SelectingAdmin, PageAdmin):
     delete_selected_confirmation_template = "admin/support_tickets/ticket/delete_selected.html"
 
     class Media:
+        """The styles of this app's own pages."""
+
         css = {"all": ("support_tickets/admin.css",)}
 
     def get_urls(self) -> list[URLPattern]:

@@ -11,7 +11,6 @@ import pytest
 from django.core.exceptions import ValidationError
 
 from django_support_tickets.exceptions import (
-    Ambiguous,
     RemoteNotFound,
 )
 from django_support_tickets.models import (
@@ -28,31 +27,14 @@ from django_support_tickets.records import (
     AttachmentRecord,
     AttachmentRules,
     AuthorType,
-    Capabilities,
     CommentRecord,
     Status,
 )
+from tests.outbox.lost import CREATE_ONLY, LOST, at_vendor, wait_and_push
 from tests.outbox.paper import Desk
-from tests.simulator.passing import pass_time
 
 pytestmark = pytest.mark.django_db
 Raise = Callable[..., Ticket]
-
-LOST = Ambiguous("the answer was lost or cut")
-CREATE_ONLY = Capabilities(can_find=True, attachments=AttachmentRules(moments=frozenset({"create"})))
-
-
-def wait_and_push() -> Any:
-    pass_time(61)
-    return push("paper")
-
-
-def at_vendor(desk: Desk, raised: Raise) -> Ticket:
-    ticket = raised()
-    push("paper")
-    desk.calls.clear()
-    ticket.refresh_from_db()
-    return ticket
 
 
 class TestComment:

@@ -30,32 +30,15 @@ from django_support_tickets.outbox.items import Item, Kind
 from django_support_tickets.outbox.push import push
 from django_support_tickets.providers import providers
 from django_support_tickets.records import (
-    AttachmentRules,
-    Capabilities,
     Found,
     TicketRecord,
 )
+from tests.outbox.lost import LOST, wait_and_push
 from tests.outbox.paper import Desk
 from tests.simulator.passing import pass_time
 
 pytestmark = pytest.mark.django_db
 Raise = Callable[..., Ticket]
-
-LOST = Ambiguous("the answer was lost or cut")
-CREATE_ONLY = Capabilities(can_find=True, attachments=AttachmentRules(moments=frozenset({"create"})))
-
-
-def wait_and_push() -> Any:
-    pass_time(61)
-    return push("paper")
-
-
-def at_vendor(desk: Desk, raised: Raise) -> Ticket:
-    ticket = raised()
-    push("paper")
-    desk.calls.clear()
-    ticket.refresh_from_db()
-    return ticket
 
 
 class TestCreate:
