@@ -48,14 +48,20 @@ class Desk:
 
     @contextmanager
     def leaving(self) -> Iterator[None]:
-        """Wait until what is done inside has led to another page."""
-        from selenium.webdriver.support.expected_conditions import staleness_of
+        """Wait until what is done inside has led to another page.
+
+        While one page takes the place of the other, the browser may have no answer at all ("unhandled inspector
+        error"); it is asked again then.
+        """
+        from selenium.common.exceptions import WebDriverException
+        from selenium.webdriver.support.expected_conditions import presence_of_element_located, staleness_of
         from selenium.webdriver.support.wait import WebDriverWait
 
         page = self.one("html")
         yield
-        WebDriverWait(self.driver, 20).until(staleness_of(page))
-        self.one("#footer")
+        patience = WebDriverWait(self.driver, 20, ignored_exceptions=[WebDriverException])
+        patience.until(staleness_of(page))
+        patience.until(presence_of_element_located(("css selector", "#footer")))
 
     def fill(self, **fields: str) -> None:
         """Type into the fields with these names."""
