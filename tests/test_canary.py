@@ -17,6 +17,7 @@ import pytest
 from django.contrib.auth import get_user_model
 from django.contrib.auth.decorators import login_not_required
 from django.core import checks
+from django.core.exceptions import ImproperlyConfigured
 from django.core.management import CommandError, call_command
 from django.db import transaction
 from django.http import HttpRequest, HttpResponse
@@ -24,8 +25,11 @@ from django.test import Client
 from django.urls import include, path, reverse
 
 import django_support_tickets
+from django_support_tickets.exceptions import InvalidProvider
 from django_support_tickets.models import OutboxEntry, Ticket, WebhookDelivery
 from django_support_tickets.outbox.push import push_ticket
+from django_support_tickets.providers import providers
+from django_support_tickets.providers.ripio import RipioProvider
 from django_support_tickets.testing.sandbox import Sandbox
 from django_support_tickets.webhooks import refusals
 from tests import canary, urls
@@ -191,6 +195,41 @@ class TestErrors:
                             held[f"{place} {name}"] = found
         assert seen > 200
         assert held == {}
+
+
+    @pytest.mark.parametrize(
+        "wrong",
+        [
+            {"OPTIONS": {"tokn": "a"}},
+            {"OPTIONS": {"deadline": 0}},
+            {"OPTIONS": {"client_id": ""}},
+            {"BACKEND": "no.such.Provider"},
+            {"BACKEND": "canary_broken.Provider"},
+            {"BACKEND": f"{__name__}.DemandingProvider"},
+            {"BACKENDS": "a"},
+        ],
+    )
+    def test_what_frames_hold_of_an_account_that_is_configured_wrongly(
+        self, settings: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, wrong: dict[str, Any]
+    ) -> None:
+        (tmp_path / "canary_broken.py").write_text('raise KeyError("a variable is not set")')
+        monkeypatch.syspath_prepend(tmp_path)
+        secrets = {"client_secret": SECRETS["ripio secret"], "webhook_secrets": [SECRETS["ripio webhook"]]}
+        options = {"base_url": "https://ripio.example", "client_id": "a", **secrets, **wrong.get("OPTIONS", {})}
+        account = {"BACKEND": "django_support_tickets.providers.ripio.RipioProvider", **wrong, "OPTIONS": options}
+        settings.SUPPORT_TICKETS_PROVIDERS = {"ripio": account}
+        with pytest.raises(InvalidProvider, match="Provider 'ripio': ") as caught:
+            providers["ripio"]
+        frames = [frame for frame, place in canary.frames_of(caught.value) if place.startswith(PACKAGE)]
+        assert [found for frame in frames if (found := leaks(repr(frame.f_locals)))] == []
+        assert leaks(canary.shown(caught.value)) == []
+
+
+class DemandingProvider(RipioProvider):
+    """A class of a project's own that looks for a setting."""
+
+    def __init__(self, alias: str, **options: Any) -> None:
+        raise ImproperlyConfigured(f"{options}")
 
 
 class TestReports:

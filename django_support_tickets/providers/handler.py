@@ -4,7 +4,6 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from django.core.exceptions import ImproperlyConfigured
 from django.utils.module_loading import import_string
 
 from django_support_tickets.conf import settings
@@ -17,15 +16,11 @@ class ProviderHandler:
 
     def __getitem__(self, alias: str) -> Provider:
         """Return a new, light instance; raise InvalidProvider naming the alias and what is wrong with it."""
-        backend, options = self.configured(alias)
-        try:
-            return backend(alias, **options)
-        except TypeError as error:
-            raise InvalidProvider(f"Provider {alias!r}: {_complaint(error)}") from None
-        except ImproperlyConfigured:
-            raise
-        except Exception as error:  # of a class of the project's own; its text may quote an option
-            raise InvalidProvider(f"Provider {alias!r}: building it raised {type(error).__name__}.") from None
+        built = self._build(alias)
+        if isinstance(built, str):
+            # Not where it went wrong: reports of an error show the local variables of its frames, secrets among them.
+            raise InvalidProvider(built)
+        return built
 
     def configured(self, alias: str) -> tuple[type[Provider], Mapping[str, Any]]:
         """Return the class and the OPTIONS of an alias; raise InvalidProvider if there is none that can be used."""
@@ -39,6 +34,19 @@ class ProviderHandler:
 
     def __len__(self) -> int:
         return len(settings.PROVIDERS)
+
+    def _build(self, alias: str) -> Provider | str:
+        """Return the provider, or what is wrong."""
+        try:
+            backend, options = self.configured(alias)
+            return backend(alias, **options)
+        except InvalidProvider as error:
+            return str(error)
+        except TypeError as error:
+            complaint = _complaint(error)
+        except Exception as error:  # of a module or class of the project's own; its text may quote an option
+            complaint = f"building it raised {type(error).__name__}."
+        return f"Provider {alias!r}: {complaint}"
 
     def _config(self, alias: str) -> Mapping[str, Any]:
         try:

@@ -6,6 +6,7 @@ import traceback
 from typing import Any
 
 import pytest
+from django.core.exceptions import ImproperlyConfigured
 
 from django_support_tickets.contrib import slices
 from django_support_tickets.contrib.slices import (
@@ -51,6 +52,10 @@ class Desk(Provider):
         self.asked.append(draft.key)
         time.sleep(self.seconds)
         return TicketRecord(remote_id=draft.key)
+
+
+class DemandingDesk(Desk):
+    broken = ImproperlyConfigured
 
 
 @pytest.fixture(autouse=True)
@@ -143,12 +148,13 @@ class TestFetching:
     def test_which_accounts_have_something(self, settings: Any, caplog: pytest.LogCaptureFixture) -> None:
         settings.SUPPORT_TICKETS_PROVIDERS = {
             "broken": {"BACKEND": f"{__name__}.Desk", "OPTIONS": {"tokn": "x"}},
+            "demanding": {"BACKEND": f"{__name__}.DemandingDesk"},
             "idle": {"BACKEND": f"{__name__}.Desk"},
             "desk": {"BACKEND": f"{__name__}.Desk"},
         }
         fetched()
         assert list(accounts_to_fetch(using="default")) == ["desk"]
-        assert [record.event for record in caplog.records] == ["account.invalid"]  # type: ignore[attr-defined]
+        assert [record.event for record in caplog.records] == ["account.invalid"] * 2  # type: ignore[attr-defined]
 
 
 class TestFailures:

@@ -8,6 +8,7 @@ from io import StringIO
 from typing import Any
 
 import pytest
+from django.core.exceptions import ImproperlyConfigured
 from django.core.files.storage import InMemoryStorage
 from django.core.management import call_command
 from django.utils import timezone
@@ -57,6 +58,11 @@ class OddProvider(Provider):
         if self.mood == "lasting":
             return Probe(token_expires_at=datetime(2999, 1, 1, tzinfo=UTC))
         return Probe(warnings=("The moon is full.",) if self.mood == "warning" else ())
+
+
+class DemandingProvider(OddProvider):
+    def __init__(self, alias: str, **options: Any) -> None:
+        raise ImproperlyConfigured("canary-token-1234")
 
 
 class BrokenStorage(InMemoryStorage):
@@ -127,6 +133,13 @@ class TestCommand:
         assert code == 1
         assert "E003" in output
         assert "queued" in output
+
+    def test_nor_does_one_whose_class_looks_for_a_setting_that_is_missing(self, account: Any) -> None:
+        account(f"{__name__}.DemandingProvider")
+        code, output = doctor()
+        assert code == 1
+        assert "building it raised ImproperlyConfigured" in output
+        assert "canary" not in output
 
     def test_nothing_of_a_foreign_exception_is_printed(self, account: Any) -> None:
         account(mood="broken")
