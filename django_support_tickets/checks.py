@@ -72,8 +72,8 @@ def check_dispatcher(app_configs: Apps = None, **kwargs: Any) -> list[CheckMessa
         dispatcher = resolve_dispatcher()
         is_right = isinstance(settings.DISPATCHER, str) and (dispatcher is None or callable(dispatcher))
         complaint, cause = "" if is_right else _(NO_FUNCTION), ""
-    except (ImportError, AttributeError, TypeError) as error:
-        complaint, cause = _(NOT_IMPORTED), str(error)
+    except Exception as error:
+        complaint, cause = _(NOT_IMPORTED), _cause_of(error)
     if not complaint:
         return []
     return [
@@ -165,8 +165,8 @@ def _has_providers() -> bool:
 def _check_provider(alias: str) -> Iterator[CheckMessage]:
     hint = _("Mend %(setting)s: BACKEND is a dotted path, OPTIONS are its keyword arguments.")
     hint %= {"setting": f"{PREFIX}PROVIDERS[{alias!r}]"}
-    if not isinstance(alias, str) or not 0 < len(alias) <= 64:
-        complaint = _("Provider %(alias)r: an alias has 1 to 64 characters.") % {"alias": alias}
+    if not isinstance(alias, str) or not 0 < len(alias) <= 64 or "/" in alias:
+        complaint = _("Provider %(alias)r: an alias has 1 to 64 characters, none of them a slash.") % {"alias": alias}
         yield Error(complaint, hint=hint, id="support_tickets.E003")
         return
     for complaint in _complaints_of_account(alias):
@@ -222,9 +222,14 @@ def _complaint_of_path(name: str, value: Any) -> str:
         return _("%(name)s is %(value)r, which is not a dotted path.") % facts
     try:
         function = import_string(value)
-    except (ImportError, AttributeError, ValueError) as error:
-        return _(NOT_IMPORTED) % {**facts, "error": error}
+    except Exception as error:
+        return _(NOT_IMPORTED) % {**facts, "error": _cause_of(error)}
     return "" if callable(function) else _(NO_FUNCTION) % facts
+
+
+def _cause_of(error: Exception) -> str:
+    """Return why an import failed; what a module of the project's own raised is named only, its text may quote."""
+    return str(error) if isinstance(error, (ImportError, AttributeError, TypeError)) else type(error).__name__
 
 
 def _is_schedule(value: Any) -> bool:

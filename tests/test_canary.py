@@ -196,7 +196,6 @@ class TestErrors:
         assert seen > 200
         assert held == {}
 
-
     @pytest.mark.parametrize(
         "wrong",
         [

@@ -193,6 +193,10 @@ class TestProviders:
         (message,) = complaints(**{"x" * 65: {"BACKEND": RIPIO, "OPTIONS": OPTIONS}})
         assert "64" in message
 
+    def test_an_alias_must_fit_the_address_of_its_webhooks(self) -> None:
+        (message,) = complaints(**{"ripio/eu": {"BACKEND": RIPIO, "OPTIONS": OPTIONS}})
+        assert "slash" in message
+
 
 class TestDeployment:
     @override_settings(SUPPORT_TICKETS_DISPATCHER="inline")
@@ -352,7 +356,18 @@ class TestFunctions:
         with override_settings(**{f"SUPPORT_TICKETS_{name}": value}):
             assert check_functions() == []
 
-    @pytest.mark.parametrize("value", ["tests.settings.SECRET_KEY", "nodots", 5, None])
+    def test_a_module_that_falls_over_is_named_and_its_words_are_not(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        (tmp_path / "falling_over.py").write_text('raise KeyError("canary")')
+        monkeypatch.syspath_prepend(tmp_path)
+        path = "falling_over.function"
+        with override_settings(SUPPORT_TICKETS_DISPATCHER=path, SUPPORT_TICKETS_FILE_SCANNER=path):
+            messages = [*check_dispatcher(), *check_functions()]
+        assert ids(messages) == ["support_tickets.E004", "support_tickets.E005"]
+        assert all(message.msg.endswith("cannot be imported (KeyError).") for message in messages)
+
+    @pytest.mark.parametrize("value", ["tests.settings.SECRET_KEY", "nodots", ".nowhere", 5, None])
     def test_a_dispatcher_must_be_a_function(self, value: Any) -> None:
         with override_settings(SUPPORT_TICKETS_DISPATCHER=value):
             assert ids(check_dispatcher()) == ["support_tickets.E004"]
