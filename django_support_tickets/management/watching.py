@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Callable, Sequence
 
 from django.db import DatabaseError, close_old_connections
@@ -14,8 +13,8 @@ from django_support_tickets.sync import has_work
 
 logger = logging.getLogger(__name__)
 
-#: Seconds between two rounds, after one that failed, and that all pulls of a round together may take: what is queued
-#: does not wait longer than that behind a slow vendor.
+#: Seconds between two rounds, after one that failed, and in which all pulls of a round together may begin calls: what
+#: is queued waits behind a slow vendor for that, and for the calls that are then under way.
 ROUND = 2.0
 AFTER_FAILURE = 5.0
 PULLS = 15.0
@@ -48,8 +47,7 @@ def _round(alias: str, order: Order, *, share: float, stopping: Stopping) -> Res
     if order.pushes:
         send(result, order, stop=stopping)
     if order.pulls and not stopping() and has_work(alias, using=order.using):
-        ends_at = time.monotonic() + share
-        fetch(result, order, stop=lambda: stopping() or time.monotonic() > ends_at)
+        fetch(result, order, stop=stopping, seconds=share)
     if result.is_eventful:
         result.needs = needs_of(result, using=order.using)
     return result

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -124,10 +125,11 @@ def fetch(
     order: Order,
     *,
     stop: Callable[[], bool],
+    seconds: float = math.inf,
     progress: Callable[..., None] | None = None,
     report: Callable[[Difference], None] | None = None,
 ) -> None:
-    """Fetch what is due."""
+    """Fetch what is due; after `seconds` nothing new is begun."""
     try:
         result.pulled = pull(
             result.alias,
@@ -135,6 +137,7 @@ def fetch(
             full=order.full,
             dry_run=order.dry_run,
             stop=stop,
+            seconds=seconds,
             progress=progress,
             report=report,
             using=order.using,

@@ -37,6 +37,7 @@ def pull(
     full: bool = False,
     dry_run: bool = False,
     stop: Callable[[], bool] = never,
+    seconds: float = math.inf,
     progress: Callable[[int, int], None] | None = None,
     report: Callable[[Difference], None] | None = None,
     using: str = DEFAULT_DB_ALIAS,
@@ -44,16 +45,18 @@ def pull(
     """GET the tickets of an account that are due, with `workers` threads, walk its lists, and merge what comes back.
 
     `full` makes every ticket due in which news can still come in, and every list. `dry_run` writes nothing and tells
-    each Difference to `report`. `stop` is asked before each call; what is not done stays due. `progress` is told
-    (done, total). Raise AlreadyRunning if another pull of the account is at work, RuntimeError in a transaction, and
-    InvalidProvider for an alias that cannot be used.
+    each Difference to `report`. `stop` is asked before each call; what is not done stays due. After `seconds` no call
+    is begun any more, but those under way are waited for. `progress` is told (done, total). Raise AlreadyRunning if
+    another pull of the account is at work, RuntimeError in a transaction, and InvalidProvider for an alias that cannot
+    be used.
     """
     refuse_inside_transaction()
     with ExitStack() as stack:
         provider = stack.enter_context(providers[alias])
         stack.enter_context(turns.short())
         crew = stack.enter_context(closing(Crew[Callable[[], None]](_useful(workers, provider))))
-        run = Run(alias, using, provider, crew, stop=stop, progress=progress)
+        ends_at = time.monotonic() + seconds
+        run = Run(alias, using, provider, crew, stop=stop, ends_at=ends_at, progress=progress)
         if dry_run:
             run.report = report or (lambda difference: None)
             return _look(run, full=full)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -48,6 +49,8 @@ class Run:
     provider: Provider
     crew: Crew[Callable[[], None]]
     stop: Callable[[], bool] = never
+    # When the last call is begun, by the monotonic clock.
+    ends_at: float = math.inf
     progress: Callable[[int, int], None] | None = None
     # Told each difference of a dry run; None: this run writes.
     report: Callable[[Difference], None] | None = None
@@ -73,9 +76,10 @@ class Run:
 
     @property
     def is_over(self) -> bool:
-        """Return whether nothing new is to be begun: told to stop, paused, or the vendor does not answer."""
+        """Return whether nothing new is to be begun: told to stop, out of time, paused, or the vendor is silent."""
         if self._stop_seen_at is None and self.stop():
             self.counts.stopped, self._stop_seen_at = True, time.monotonic()
+        self.counts.stopped = self.counts.stopped or time.monotonic() > self.ends_at
         return self.counts.stopped or bool(self.counts.halted)
 
     def must_stop(self) -> bool:
