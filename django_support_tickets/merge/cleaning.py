@@ -6,6 +6,7 @@ import hashlib
 import json
 import math
 import re
+import uuid
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -63,6 +64,19 @@ def moment(value: Any) -> datetime | None:
 def tags(value: Any) -> list[str]:
     """Return at most 100 short tags."""
     return [text(tag, 100) for tag in list(value or ())[:100]]
+
+
+def is_remote_id(value: Any) -> bool:
+    """Return whether a vendor's id can be stored, and asked for, as it is."""
+    return isinstance(value, str) and 0 < len(value) <= 255 and clean_text(value) == value
+
+
+def own_key(value: Any) -> str:
+    """Return a key as our rows have them, "" for anything else."""
+    try:
+        return str(uuid.UUID(str(value)))
+    except ValueError:
+        return ""
 
 
 def size(value: Any) -> int | None:

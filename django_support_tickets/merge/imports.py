@@ -35,7 +35,7 @@ def _write(batch: Batch, page: Sequence[Fetched]) -> MergeCounts:
     begin_writing(Ticket, using=batch.using)
     ours = _known(batch, page)
     for one in page:
-        if one.record.remote_id in ours or str(one.record.key or "") in ours:
+        if one.record.remote_id in ours or cleaning.own_key(one.record.key) in ours:
             batch.counts.unknown += 1
         else:
             batch.news.append(News(one, cleaning.digest(one.record), ticket=_new_ticket(batch, one), imported=True))
@@ -51,7 +51,7 @@ def _write(batch: Batch, page: Sequence[Fetched]) -> MergeCounts:
 def _known(batch: Batch, page: Sequence[Fetched]) -> set[str]:
     remote_ids = [one.record.remote_id for one in page]
     stored = read_rows(Ticket, ("remote_id",), using=batch.using, alias=batch.alias, remote_ids=remote_ids)
-    keys = [str(one.record.key) for one in page if one.record.key]
+    keys = [key for one in page if (key := cleaning.own_key(one.record.key))]
     ours = Ticket.objects.using(batch.using).filter(provider=batch.alias, key__in=keys).values_list("key", flat=True)
     return {remote_id for (remote_id,) in stored} | (set(map(str, ours)) if keys else set())
 

@@ -11,7 +11,7 @@ from django_support_tickets.attachments.mirroring import due_files
 from django_support_tickets.models import ERASED, EpochNow, ProviderState, Ticket, database_time
 from django_support_tickets.models.pauses import paused
 from django_support_tickets.providers import providers
-from django_support_tickets.sync.selection import living_tickets
+from django_support_tickets.sync.selection import living_tickets, scopes_of
 
 
 def hint(alias: str, remote_ids: Collection[str], *, using: str = DEFAULT_DB_ALIAS) -> int:
@@ -23,7 +23,8 @@ def hint(alias: str, remote_ids: Collection[str], *, using: str = DEFAULT_DB_ALI
 def hint_all(alias: str, *, using: str = DEFAULT_DB_ALIAS) -> int:
     """Make every ticket of an account due in which news can still come in, and every list walk; return how many."""
     tickets = living_tickets(alias, providers[alias].capabilities, using=using)
-    ProviderState.objects.using(using).filter(provider=alias).update(next_walk_at=None)
+    lists = ProviderState.objects.using(using).filter(provider=alias)
+    lists.filter(next_walk_at__gt=EpochNow()).update(next_walk_at=EpochNow())
     return tickets.update(next_poll_at=database_time(using))
 
 
@@ -43,4 +44,4 @@ def has_work(alias: str, *, using: str = DEFAULT_DB_ALIAS) -> bool:
     if capabilities.lists_by_customer:
         states = states.exclude(scope="")  # the account's own row, which is no list
     due = states.filter(Q(next_walk_at=None) | Q(next_walk_at__lte=EpochNow()))
-    return due.exists() or not states.exists()
+    return due.exists() or (not states.exists() and bool(scopes_of(provider, using=using)))

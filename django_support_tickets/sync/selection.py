@@ -9,6 +9,7 @@ from datetime import datetime
 from django.db.models import Q, QuerySet
 
 from django_support_tickets.models import ERASED, Ticket
+from django_support_tickets.providers import Provider
 from django_support_tickets.records import Capabilities
 
 BATCH = 500
@@ -42,6 +43,14 @@ def living_tickets(alias: str, capabilities: Capabilities, *, using: str) -> Que
     ends = [*capabilities.final_statuses, *capabilities.settled_statuses]
     rows = Ticket.objects.using(using).of(alias).filter(remote_id__isnull=False)
     return rows.exclude(status__in=ends).exclude(digest=ERASED)
+
+
+def scopes_of(provider: Provider, *, using: str) -> tuple[str, ...]:
+    """Return the lists of an account that are to be walked."""
+    if not provider.capabilities.lists_by_customer:
+        return provider.scopes(())
+    rows = living_tickets(provider.alias, provider.capabilities, using=using).exclude(customer_id="")
+    return provider.scopes(list(rows.order_by("customer_id").values_list("customer_id", flat=True).distinct()))
 
 
 def oldest_first(rows: QuerySet[Ticket]) -> Iterator[Due]:

@@ -12,14 +12,14 @@ from django.db import transaction
 from django.db.models import Q
 
 from django_support_tickets.exceptions import Refused
-from django_support_tickets.merge import NOT_FOUND, read_rows
-from django_support_tickets.models import ProviderState, Ticket, milliseconds, moment_of
+from django_support_tickets.merge import NOT_FOUND, cleaning, read_rows
+from django_support_tickets.models import ERASED, ProviderState, Ticket, milliseconds, moment_of
 from django_support_tickets.records import Page, TicketRecord
 from django_support_tickets.sync.fetching import Fetching
 from django_support_tickets.sync.listing import Listed, Walk, is_news
 from django_support_tickets.sync.missing import BRAKE_COUNT, is_braked
 from django_support_tickets.sync.run import Run
-from django_support_tickets.sync.selection import BATCH, keys_of, living_tickets
+from django_support_tickets.sync.selection import BATCH, keys_of, living_tickets, scopes_of
 from django_support_tickets.transport import total_deadline
 
 WALK_SECONDS = 3600.0
@@ -44,16 +44,19 @@ class Walking:
 
     def walk_due(self) -> None:
         """Walk every list that is due, several at once; a walk that is stopped goes on at its cursor next time."""
+        began = self.run.clock()
         for state in self._due_states():
             if self.run.is_over:
                 break
             self._submit(self._begin(state))
             self.run.drain(until=self.run.crew.size if not self.run.unproven else 0)
         self.fetching.finish()
+        if not self.run.dry and not self.run.is_over:
+            self._forget_unwanted(before=began)
 
     def _due_states(self) -> Iterator[ProviderState]:
         run = self.run
-        scopes = run.provider.scopes(self._customer_ids() if run.provider.capabilities.lists_by_customer else ())
+        scopes = scopes_of(run.provider, using=run.using)
         for start in range(0, len(scopes), BATCH):
             for state in self._states(scopes[start : start + BATCH]):
                 if self.full or state.next_walk_at is None or state.next_walk_at <= run.clock():
@@ -68,13 +71,10 @@ class Walking:
             rows.bulk_create(new, ignore_conflicts=True)
         return [*known.values(), *new]
 
-    def _customer_ids(self) -> list[str]:
-        rows = (
-            living_tickets(self.run.alias, self.run.provider.capabilities, using=self.run.using)
-            .exclude(customer_id="")
-            .order_by("customer_id")
-        )
-        return list(rows.values_list("customer_id", flat=True).distinct())
+    def _forget_unwanted(self, *, before: int) -> None:
+        """Forget the lists that were due and are not walked any more, as of a customer whose tickets are settled."""
+        rows = ProviderState.objects.using(self.run.using).filter(provider=self.run.alias).exclude(scope="")
+        rows.filter(next_walk_at__lte=before).delete()
 
     def _begin(self, state: ProviderState) -> Walk:
         now = self.run.clock()
@@ -130,7 +130,12 @@ class Walking:
 
     def _collect(self, walk: Walk, page: Page, *, is_last: bool) -> None:
         """Take the rows of a page, and use them when there are enough for a query."""
-        walk.rows |= {record.remote_id: record for record in page.records if record.remote_id}
+        for record in page.records:
+            if cleaning.is_remote_id(record.remote_id):
+                walk.rows[record.remote_id] = record
+            else:
+                name = f"list {walk.state.scope}".rstrip()
+                self.run.counts.fail(name, "a ticket in it has no usable id", account=self.run.alias)
         is_time = time.monotonic() - walk.saved_at > SAVE_WITHIN
         if is_last or is_time or self.run.is_over or len(walk.rows) >= BATCH:
             self._use(walk, is_last=is_last, saves=is_last or is_time or self.run.is_over)
@@ -176,8 +181,9 @@ class Walking:
 
     def _look_at_strangers(self, walk: Walk, records: list[TicketRecord]) -> None:
         """Count what nobody here knows; where it is to be imported, fetch it first: only a GET shows all of it."""
-        ours = self._ours([str(record.key) for record in records if record.key]) if records else set()
-        strangers = [record for record in records if str(record.key or "") not in ours]
+        keys = [key for record in records if (key := cleaning.own_key(record.key))]
+        ours = self._ours(keys) if keys else set()
+        strangers = [record for record in records if cleaning.own_key(record.key) not in ours]
         self.run.counts.unknown += len(strangers)
         if not self.run.provider.import_unknown or self.run.dry:
             return
@@ -203,7 +209,7 @@ class Walking:
             self.run.counts.braked = max(self.run.counts.braked, min(len(unlisted), BRAKE_COUNT + 1))
         elif unlisted:
             now = moment_of(self.run.clock())
-            rows = Ticket.objects.using(self.run.using).filter(pk__in=unlisted)
+            rows = Ticket.objects.using(self.run.using).filter(pk__in=unlisted).exclude(digest=ERASED)
             rows.update(next_poll_at=now, digest=NOT_FOUND)
 
     def _expected(self, walk: Walk) -> Iterator[list[int]]:
@@ -212,7 +218,8 @@ class Walking:
         rows = living_tickets(self.run.alias, self.run.provider.capabilities, using=self.run.using).filter(
             Q(delivered_at__lt=began) | Q(delivered_at=None, created_at__lt=began)
         )
-        rows = rows.filter(missing_since=None).exclude(digest=NOT_FOUND)
+        # What a GET has shown meanwhile is there, such as a ticket that this very walk has imported.
+        rows = rows.filter(missing_since=None).exclude(digest=NOT_FOUND).exclude(synced_at__gte=began)
         if self.run.provider.capabilities.lists_by_customer:
             rows = rows.filter(customer_id=walk.state.scope)
         return keys_of(rows)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import time
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -10,9 +11,18 @@ from django.utils import timezone
 
 from django_support_tickets.exceptions import Busy, NotSent, Refused
 from django_support_tickets.merge import NOT_FOUND
-from django_support_tickets.models import EpochNow, OutboxEntry, ProviderState, SyncRun, Ticket, epoch_now, project_time
+from django_support_tickets.models import (
+    ERASED,
+    EpochNow,
+    OutboxEntry,
+    ProviderState,
+    SyncRun,
+    Ticket,
+    epoch_now,
+    project_time,
+)
 from django_support_tickets.records import Capabilities, CommentRecord, Page, Status, TicketRecord
-from django_support_tickets.sync import pull
+from django_support_tickets.sync import has_work, hint_all, pull
 
 pytestmark = pytest.mark.django_db
 
@@ -196,6 +206,18 @@ class TestResuming:
         state = ProviderState.objects.get(scope="")
         assert abs(state.next_walk_at - epoch_now("default") - 300_000) < 2000
 
+    @pytest.mark.fault(36)
+    def test_a_row_that_no_ticket_can_have_stops_none_of_the_others(self, desk, configure, known):
+        configure(Capabilities(can_list=True), import_unknown=True)
+        known("R-1")
+        odd = [row("R\0"), row("R\ud800"), row("R" * 256), row("")]
+        newer = row("R-1", updated_at=T0 + timedelta(seconds=1))
+        desk.pages = pages([*odd, row("R-2", key="no key of ours"), newer])
+        desk.tickets = {"R-1": newer, "R-2": row("R-2", key="no key of ours")}
+        counts = pull("desk")
+        assert (counts.fetched, counts.imported, counts.failed) == (2, 1, 4)
+        assert counts.failures[0] == "list: a ticket in it has no usable id"
+
     @pytest.mark.parametrize(
         ("error", "wait"),
         [
@@ -244,6 +266,19 @@ class TestScopes:
         counts = pull("desk")
         assert (counts.listed, counts.failures) == (1, ["list A: the vendor refuses it (403)"])
 
+    def test_the_list_of_a_customer_whose_tickets_are_settled_is_no_work(self, desk, configure, known):
+        configure(Capabilities(can_list=True, lists_by_customer=True))
+        assert not has_work("desk")
+        known("R-1", customer_id="A")
+        assert has_work("desk")
+        desk.pages = pages([row("R-1", updated_at=T0)])
+        pull("desk")
+        Ticket.objects.update(status="closed")
+        hint_all("desk")
+        assert has_work("desk")
+        pull("desk")
+        assert not has_work("desk") and len(desk.listed) == 1
+
     def test_more_scopes_than_a_batch(self, desk, configure):
         configure(Capabilities(can_list=True, lists_by_customer=True))
         Ticket.objects.bulk_create(
@@ -278,6 +313,21 @@ class TestStrangers:
             "Theirs",
         )
         assert walk_again().imported == 0
+
+    def test_what_a_walk_has_imported_before_its_last_page_is_not_missing(self, desk, configure):
+        configure(Capabilities(can_list=True), import_unknown=True)
+        rows = [row(f"R-{number}", created_at=T0, updated_at=T0) for number in range(500)]
+        desk.tickets = {one.remote_id: one for one in rows}
+        contents, ends_at = pages(rows, []), time.monotonic() + 60
+
+        def page(scope: str, cursor: str | None) -> Page:
+            while cursor and len(desk.asked) < 400 and time.monotonic() < ends_at:
+                time.sleep(0.01)
+            return contents(scope, cursor)
+
+        desk.pages = page
+        counts = pull("desk")
+        assert (counts.imported, counts.braked, len(desk.asked)) == (500, 0, 500)
 
     def test_the_scope_is_the_customer_where_the_vendor_does_not_say(self, desk, configure, known):
         configure(Capabilities(can_list=True, lists_by_customer=True), import_unknown=True)
@@ -316,6 +366,20 @@ class TestMissing:
         assert desk.asked == ["R-0"]
         assert (counts.missing, counts.braked) == (1, 0)
         assert Ticket.objects.get(missing_since__isnull=False).remote_id == "R-0"
+
+    @pytest.mark.fault(89)
+    def test_what_is_erased_while_it_is_looked_for_stays_erased(self, desk, known):
+        known("R-0")
+        desk.pages = pages([])
+
+        def erase_first(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
+            if sql.startswith("UPDATE") and NOT_FOUND in params and not Ticket.objects.filter(digest=ERASED).exists():
+                Ticket.objects.update(digest=ERASED)
+            return execute(sql, params, many, context)
+
+        with connection.execute_wrapper(erase_first):
+            pull("desk")
+        assert Ticket.objects.get().digest == ERASED and desk.asked == []
 
     def test_what_the_list_hides_is_not_missing(self, desk, known):
         known("R-0")
