@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, TypeVar
 
 from django.db.models import F, QuerySet
 
@@ -39,6 +40,8 @@ LEASE_FACTOR = 2
 #: How far the vendor's clock may be behind ours when its comments and files are compared with the mark.
 CLOCK_SKEW = timedelta(hours=1)
 LONGEST_ID = 255
+
+Named = TypeVar("Named", CommentRecord, AttachmentRecord)
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,31 +131,47 @@ def _look(claim: Claim, item: Item, provider: Provider) -> SearchResult:
 def _find_comment(comment: Comment, record: TicketRecord, *, since: datetime | None, using: str) -> SearchResult:
     if record.comments is ABSENT:
         return SearchResult(complete=False)
-    taken = _taken(comment, using=using)
     ours = normalised_text(comment.body)
-    matches = [
+    alike = [
         found
         for found in record.comments
-        if found.remote_id not in taken
-        and found.author_type not in NEVER_US
-        and _is_since(found.sent_at, since)
-        and normalised_text(found.body, found.body_format) == ours
+        if found.author_type not in NEVER_US and normalised_text(found.body, found.body_format) == ours
     ]
-    return SearchResult(records=tuple(matches[-1:]))
+    said = [normalised_text(text) for text in _nameless(comment, alike, using=using).values_list("body", flat=True)]
+    free = _free(comment, alike, earlier=said.count(ours), using=using)
+    return SearchResult(records=tuple([found for found in free if _is_since(found.sent_at, since)][-1:]))
 
 
 def _find_file(attachment: Attachment, record: TicketRecord, *, since: datetime | None, using: str) -> SearchResult:
     if record.attachments is ABSENT:
         return SearchResult(complete=False)
-    taken = _taken(attachment, using=using)
-    matches = [
+    alike = [
         found
         for found in record.attachments
-        if found.remote_id not in taken
-        and _is_since(found.created_at, since)
-        and (found.name, found.size or attachment.size) == (attachment.name, attachment.size)
+        if (found.name, found.size or attachment.size) == (attachment.name, attachment.size)
     ]
-    return SearchResult(records=tuple(matches[-1:]))
+    sent = _nameless(attachment, alike, using=using).filter(name=attachment.name, size=attachment.size)
+    free = _free(attachment, alike, earlier=sent.count(), using=using)
+    return SearchResult(records=tuple([found for found in free if _is_since(found.created_at, since)][-1:]))
+
+
+def _nameless(item: Comment | Attachment, alike: Sequence[Named], *, using: str) -> QuerySet[Any]:
+    """Return what else of ours has been delivered and does not bear an id that the vendor shows; none if all have ids.
+
+    What looks like this item may be one of them.
+    """
+    rows: QuerySet[Any] = type(item)._base_manager.using(using).filter(ticket=item.ticket_id)
+    if all(found.remote_id for found in alike):
+        return rows.none()
+    delivered = rows.filter(submitted_at__isnull=False, delivery=Delivery.DELIVERED).exclude(pk=item.pk)
+    return delivered.exclude(remote_id__in=[found.remote_id for found in alike if found.remote_id])
+
+
+def _free(item: Comment | Attachment, alike: Sequence[Named], *, earlier: int, using: str) -> list[Named]:
+    """Return what can be this item: without what bears another's id, and without the first `earlier` that have none."""
+    taken = _taken(item, using=using)
+    nameless = [place for place, found in enumerate(alike) if not found.remote_id][:earlier]
+    return [found for place, found in enumerate(alike) if found.remote_id not in taken and place not in nameless]
 
 
 def checked(claim: Claim, item: Item, record: Result) -> Result:

@@ -29,12 +29,22 @@ from django_support_tickets.records import (
     AuthorType,
     CommentRecord,
     Status,
+    TicketRecord,
 )
 from tests.outbox.lost import CREATE_ONLY, LOST, at_vendor, wait_and_push
 from tests.outbox.paper import Desk
 
 pytestmark = pytest.mark.django_db
 Raise = Callable[..., Ticket]
+
+
+def nameless(act: Callable[[], TicketRecord]) -> TicketRecord:
+    """Return what the vendor shows without the ids of comments and files."""
+    record = act()
+    files = tuple(replace(file, remote_id="") for file in record.attachments or ())
+    return replace(
+        record, comments=tuple(replace(one, remote_id="") for one in record.comments or ()), attachments=files
+    )
 
 
 class TestComment:
@@ -79,6 +89,22 @@ class TestComment:
         wait_and_push()
         assert desk.calls.count("comment") == 3
         assert list(Comment.objects.order_by("pk").values_list("remote_id", flat=True)) == ["C1", "C2"]
+
+    @pytest.mark.parametrize(("arrived", "sent"), [(False, 3), (True, 2)])
+    def test_without_ids_the_first_of_the_same_words_are_of_what_came_first(
+        self, desk: Desk, raised: Raise, arrived: bool, sent: int
+    ) -> None:
+        ticket = at_vendor(desk, raised)
+        Comment.objects.create(ticket=ticket, body="Any news?")
+        push("paper")
+        self.lost(desk, ticket, arrived=arrived)
+        Comment.objects.filter(remote_id="C1").update(remote_id=None)
+        desk.at("get", *[nameless] * 2)
+        wait_and_push()
+        wait_and_push()
+        assert desk.calls.count("comment") == sent
+        assert [one.body for one in desk.tickets["R1"].comments or ()] == ["Any news?"] * 2
+        assert set(Comment.objects.values_list("delivery", flat=True)) == {"delivered"}
 
     @pytest.mark.parametrize(
         "theirs",
@@ -186,6 +212,19 @@ class TestFile:
         sent = [file.name for file in desk.tickets["R1"].attachments or ()]
         assert sent == [f"{number}.png" for number in range(5)]
         assert (desk.calls.count("create"), desk.calls.count("upload")) == (0, 6)
+
+    def test_without_ids_an_equal_one_is_of_the_file_that_came_first(
+        self, desk: Desk, raised: Raise, attached: Any
+    ) -> None:
+        ticket = at_vendor(desk, raised)
+        first, _ = attached(ticket), attached(ticket)
+        desk.at("upload", None, LOST)
+        push("paper")
+        Attachment.objects.filter(pk=first.pk).update(remote_id=None)
+        desk.at("get", *[nameless] * 2)
+        wait_and_push()
+        wait_and_push()
+        assert len(desk.tickets["R1"].attachments or ()) == 2
 
     @pytest.mark.parametrize(
         "other",
