@@ -15,7 +15,7 @@ from django.test import Client, override_settings
 from pytest_django.live_server_helper import LiveServer
 
 from django_support_tickets.testing.sandbox import Sandbox
-from tests.browser.desk import Desk
+from tests.browser.desk import PATIENCE, Desk
 
 # Without Selenium (make test) there is nothing to collect; make test-all installs it.
 collect_ignore_glob = [] if importlib.util.find_spec("selenium") else ["test_*.py"]
@@ -61,11 +61,13 @@ def chromium(live_server: Any, tmp_path_factory: pytest.TempPathFactory) -> Iter
     for switch in (
         *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync"),
         *("--disable-background-networking", "--disable-component-update", "--hide-scrollbars"),
+        "--disable-dev-shm-usage",  # a container's /dev/shm may be too small for a page
         f"--user-data-dir={tmp_path_factory.mktemp('chromium')}",
     ):
         options.add_argument(switch)
     options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
     driver = webdriver.Chrome(options=options, service=Service(programs["chromedriver"]))
+    driver.set_script_timeout(PATIENCE)
     yield driver
     driver.quit()
 

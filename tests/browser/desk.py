@@ -8,6 +8,15 @@ from pathlib import Path
 from typing import Any
 
 ADMIN = "/admin/support_tickets/"
+#: Seconds until the browser is given up, on a machine that has other things to do.
+PATIENCE = 120
+#: A colour on its way to another (the pointer rests on a button) is not the one to judge.
+AXE = """
+const done = arguments[1];
+Promise.allSettled(document.getAnimations().map(one => one.finished))
+    .then(() => axe.run(arguments[0] || document))
+    .then(found => done(found.violations));
+"""
 
 
 class Desk:
@@ -48,28 +57,37 @@ class Desk:
 
     @contextmanager
     def leaving(self) -> Iterator[None]:
-        """Wait until what is done inside has led to another page.
+        """Wait until what is done inside has led to another page, and until that one is there with its scripts.
 
         While one page takes the place of the other, the browser may have no answer at all ("unhandled inspector
-        error"); it is asked again then.
+        error", of no class of its own); it is asked again then.
         """
         from selenium.common.exceptions import WebDriverException
-        from selenium.webdriver.support.expected_conditions import presence_of_element_located, staleness_of
+        from selenium.webdriver.support.expected_conditions import staleness_of
         from selenium.webdriver.support.wait import WebDriverWait
 
         page = self.one("html")
-        yield
-        patience = WebDriverWait(self.driver, 20, ignored_exceptions=[WebDriverException])
-        patience.until(staleness_of(page))
-        patience.until(presence_of_element_located(("css selector", "#footer")))
+        try:
+            yield
+        except WebDriverException as error:
+            if type(error) is not WebDriverException:
+                raise
+        patience = WebDriverWait(self.driver, PATIENCE, ignored_exceptions=[WebDriverException])
+        patience.until(staleness_of(page), "The page was not left")
+        patience.until(lambda driver: driver.execute_script("return document.readyState") == "complete")
+        self.one("#footer")
 
     def fill(self, **fields: str) -> None:
-        """Type into the fields with these names."""
+        """Type into the fields with these names, or choose what reads so."""
+        from selenium.webdriver.support.select import Select
+
         for name, value in fields.items():
             field = self.one(f"[name='{name}']")
-            if field.tag_name != "select":
+            if field.tag_name == "select":
+                Select(field).select_by_visible_text(value)
+            else:
                 field.clear()
-            field.send_keys(value)
+                field.send_keys(value)
 
     def one(self, selector: str) -> Any:
         """Return the element that a selector names."""
@@ -111,8 +129,7 @@ class Desk:
         """Return the serious and critical findings of axe."""
         self.listen()
         self.driver.execute_script(axe)
-        run = "const done = arguments[1]; axe.run(arguments[0] || document).then(r => done(r.violations))"
-        found = self.driver.execute_async_script(run, within)
+        found = self.driver.execute_async_script(AXE, within)
         self.driver.get_log("browser")  # axe tries styles that the policy refuses, which says nothing of the page
         return [
             f"{one['id']}: {node['html'][:160]} {node['failureSummary'][:300]}"
