@@ -3,10 +3,20 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 
+import hypothesis
 import pytest
 
 from django_support_tickets.testing.sandbox import Sandbox
 from django_support_tickets.transport import forget_accounts
+
+# What is generated is the same in every run, and may take its time on a busy machine.
+hypothesis.settings.register_profile(
+    "suite",
+    derandomize=True,
+    deadline=None,
+    suppress_health_check=[hypothesis.HealthCheck.too_slow, hypothesis.HealthCheck.function_scoped_fixture],
+)
+hypothesis.settings.load_profile("suite")
 
 
 @pytest.fixture(scope="session")

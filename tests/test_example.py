@@ -17,7 +17,7 @@ def test_a_demo_leaves_the_data_of_another_one_alone(tmp_path: Path) -> None:
     data.touch()
     with (folder / "var" / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        done = subprocess.run([sys.executable, folder / "demo.py"], capture_output=True, text=True, timeout=60)
+        done = subprocess.run([sys.executable, folder / "demo.py"], capture_output=True, text=True, timeout=300)
     assert done.returncode == 1
     assert "`make serve` is at work with this data already. End it first" in done.stderr
     assert data.exists()

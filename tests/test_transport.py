@@ -24,7 +24,7 @@ from django_support_tickets.transport import (
     total_deadline,
 )
 from django_support_tickets.transport.connections import IDLE_MAX, Adapter
-from tests.transport_server import ScriptedServer, Seen, answer, reset
+from tests.transport_server import ScriptedServer, Seen, answer, lasting, reset
 
 GET = Request(operation="get", method="GET", path="tickets/1")
 POST = Request(operation="create", method="POST", path="tickets", body=json_body({"subject": "x"}), key="key-1")
@@ -40,14 +40,6 @@ def new_accounts() -> Iterator[None]:
 
 def to(server: ScriptedServer | str, **options: Any) -> Transport:
     return Transport(alias="desk", base_url=server if isinstance(server, str) else server.url, **options)
-
-
-@contextmanager
-def lasting(seconds: float) -> Iterator[None]:
-    """Check that the block takes so many seconds, within the promised one."""
-    started = time.monotonic()
-    yield
-    assert seconds - 0.1 <= time.monotonic() - started <= seconds + 1.0
 
 
 def slowly(data: bytes, *, every: float) -> Callable[[socket.socket, Seen], None]:
@@ -100,18 +92,18 @@ class TestDeadline:
     def test_a_drip_ends_at_the_deadline_in_body_and_in_headers(self, data: bytes) -> None:
         with (
             ScriptedServer(slowly(data, every=0.02)) as server,
-            lasting(0.2),
+            lasting(1.0),
             pytest.raises(Ambiguous, match="did not come in time"),
         ):
-            to(server, deadline=0.2).send(POST)
+            to(server, deadline=1.0).send(POST)
 
     def test_silence_ends_at_the_deadline_although_the_read_timeout_is_longer(self) -> None:
         with (
             ScriptedServer(silence) as server,
-            lasting(0.2),
+            lasting(1.0),
             pytest.raises(Ambiguous, match="did not come in time"),
         ):
-            to(server, deadline=0.2).send(POST)
+            to(server, deadline=1.0).send(POST)
 
     def test_silence_ends_at_the_read_timeout_although_the_deadline_is_longer(self) -> None:
         with (
@@ -119,33 +111,33 @@ class TestDeadline:
             lasting(0.2),
             pytest.raises(Ambiguous, match="did not come in time"),
         ):
-            to(server, timeout=(5.0, 0.2)).send(POST)
+            to(server, timeout=(60.0, 0.2), deadline=60.0).send(POST)
 
     def test_a_vendor_that_does_not_read_ends_at_the_deadline(self) -> None:
         body = BytesBody(bytes(30_000_000), "text/plain")
-        with socket.create_server(("127.0.0.1", 0)) as listener, lasting(0.2), pytest.raises(Ambiguous):
+        with socket.create_server(("127.0.0.1", 0)) as listener, lasting(1.0), pytest.raises(Ambiguous):
             address = f"http://127.0.0.1:{listener.getsockname()[1]}"
-            to(address, deadline=0.2).send(Request(operation="create", method="POST", path="", body=body))
+            to(address, deadline=1.0).send(Request(operation="create", method="POST", path="", body=body))
 
     def test_a_request_on_a_used_connection_has_its_own_deadline(self) -> None:
         def script(sock: socket.socket, seen: Seen) -> None:
-            time.sleep(0.15)
+            time.sleep(0.9)
             sock.sendall(answer())
 
         with ScriptedServer(script) as server:
-            transport = to(server, deadline=0.4)
+            transport = to(server, deadline=2.5)
             for _ in range(3):
                 transport.send(GET)
             assert server.connections == 1
 
     def test_the_request_names_its_own_deadline(self) -> None:
-        request = Request(operation="get", method="GET", path="", deadline=0.2)
-        with ScriptedServer(silence) as server, lasting(0.2), pytest.raises(Ambiguous):
+        request = Request(operation="get", method="GET", path="", deadline=1.0)
+        with ScriptedServer(silence) as server, lasting(1.0), pytest.raises(Ambiguous):
             to(server).send(request)
 
     def test_an_operation_bounds_all_its_requests_and_starts_none_that_cannot_end(self) -> None:
-        with ScriptedServer(silence) as server, lasting(0.6):
-            with total_deadline(0.6), total_deadline(60):
+        with ScriptedServer(silence) as server, lasting(1.0):
+            with total_deadline(1.0), total_deadline(60):
                 with pytest.raises(Ambiguous):
                     to(server).send(GET)
                 with pytest.raises(NotSent, match="no time is left"):
@@ -169,10 +161,10 @@ class TestDeadline:
 
         def script(sock: socket.socket, seen: Seen) -> None:
             sock.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 500\r\n\r\n")
-            slowly(b" " * 500, every=0.005)(sock, seen)
+            slowly(b" " * 500, every=0.05)(sock, seen)
 
-        with ScriptedServer(script) as server, lasting(0.4):
-            transport = to(server, deadline=0.4)
+        with ScriptedServer(script) as server, lasting(1.0):
+            transport = to(server, deadline=1.0)
             with transport.open(GET) as response:
                 thread = threading.Thread(target=read, args=(transport.chunks(GET, response, limit=1000),))
                 thread.start()
@@ -198,7 +190,7 @@ class TestNotSent:
 
     def test_a_host_that_accepts_no_connection_ends_at_the_connect_timeout(self) -> None:
         with full_backlog() as port, lasting(0.2), pytest.raises(NotSent, match="no connection could be made"):
-            to(f"http://127.0.0.1:{port}", timeout=(0.2, 15.0)).send(POST)
+            to(f"http://127.0.0.1:{port}", timeout=(0.2, 60.0), deadline=60.0).send(POST)
 
     def test_a_host_that_accepts_no_connection_ends_at_the_deadline(self) -> None:
         with full_backlog() as port, lasting(0.2), pytest.raises(NotSent):
@@ -321,7 +313,7 @@ def early_refusal() -> Iterator[str]:
         thread.start()
         yield f"http://127.0.0.1:{listener.getsockname()[1]}"
         forget_accounts()
-        thread.join(timeout=5)
+        thread.join(timeout=60)
 
 
 @pytest.mark.fault(7)
@@ -447,12 +439,12 @@ class TestPace:
             transport = to(server, rate=40.0)
             started = time.monotonic()
             in_threads(5, lambda number: [transport.send(GET) for _ in range(2)])
-            assert 0.22 <= time.monotonic() - started <= 1.5
+            assert 0.22 <= time.monotonic() - started < 10
             assert len(server.seen) == 10
 
     def test_a_request_whose_turn_comes_too_late_is_not_sent(self) -> None:
         with ScriptedServer() as server:
-            transport = to(server, rate=0.5, deadline=1.0)
+            transport = to(server, rate=0.01, deadline=30.0)
             transport.send(GET)
             with lasting(0.0), pytest.raises(NotSent, match="no time is left"):
                 transport.send(GET)
@@ -464,9 +456,9 @@ class TestPace:
             sock.sendall(answer())
 
         with ScriptedServer(script) as server:
-            transport = to(server, rate=5.0, deadline=0.3)
+            transport = to(server, rate=0.5, deadline=3.0)
             transport.send(GET)
-            with lasting(0.3), pytest.raises(Ambiguous):
+            with lasting(3.0), pytest.raises(Ambiguous):
                 transport.send(POST)
 
 

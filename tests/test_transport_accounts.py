@@ -90,7 +90,7 @@ class TestTokens:
 
     def test_a_fetch_that_fails_fails_for_all_who_waited_and_is_tried_again_later(self) -> None:
         failure = AccessDenied("the credentials are refused", alias="desk", status=401, code="c", reason="words")
-        fetch, subject = Tokens(failure=failure), Account(())
+        fetch, subject = Tokens(seconds=1.0, failure=failure), Account(())  # who comes later asks again
         results = at_once(20, lambda: subject.token("me", fetch))
         assert fetch.fetched == 1
         assert [(type(error), error.status, error.code, error.reason) for error in results] == [
@@ -107,17 +107,17 @@ class TestTokens:
         assert subject.token("me", Tokens()) == "token-1"
 
     def test_identities_have_tokens_of_their_own_and_do_not_wait_for_each_other(self) -> None:
-        fetch, subject, names = Tokens(seconds=0.2), Account(()), iter("abcdef")
+        fetch, subject, names = Tokens(seconds=1.0), Account(()), iter("abcdef")
         started = time.monotonic()
         assert sorted(at_once(6, lambda: subject.token(next(names), fetch))) == [f"token-{n}" for n in range(1, 7)]
-        assert time.monotonic() - started < 0.9
+        assert time.monotonic() - started < 5
 
     def test_nobody_waits_longer_than_its_operation_may_take(self) -> None:
-        subject, started = Account(()), threading.Event()
+        subject, started, released = Account(()), threading.Event(), threading.Event()
 
         def fetch() -> Token:
             started.set()
-            time.sleep(0.3)
+            released.wait(60)
             return Token("late")
 
         thread = threading.Thread(target=subject.token, args=("me", fetch))
@@ -126,7 +126,8 @@ class TestTokens:
         before = time.monotonic()
         with total_deadline(0.1), pytest.raises(NotSent, match="another thread"):
             subject.token("me", fetch)
-        assert time.monotonic() - before < 0.25
+        assert time.monotonic() - before < 30
+        released.set()
         thread.join()
 
     def test_no_secret_is_in_the_frames_of_a_failing_fetch(self) -> None:
@@ -215,7 +216,7 @@ def in_child(check: Callable[[], bool]) -> bool:
             holds = check()
         finally:
             os._exit(0 if holds else 1)
-    for _ in range(1000):
+    for _ in range(6000):
         done, status = os.waitpid(pid, os.WNOHANG)
         if done:
             return os.waitstatus_to_exitcode(status) == 0

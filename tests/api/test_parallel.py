@@ -49,7 +49,7 @@ def at_once(jobs: list[Callable[[], Any]]) -> list[Any]:
     def run(number: int) -> None:
         try:
             connections["default"].ensure_connection()
-            gate.wait(10)
+            gate.wait(60)
             results[number] = jobs[number]()
         finally:
             connections.close_all()
@@ -58,7 +58,7 @@ def at_once(jobs: list[Callable[[], Any]]) -> list[Any]:
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(60)
+        thread.join(120)
     return results
 
 

@@ -90,7 +90,7 @@ def http_post(url: str) -> None:
 
 def request(url: str, method: str = "GET") -> tuple[http.client.HTTPResponse, bytes]:
     parts = urlsplit(url)
-    connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=5)
+    connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=60)
     try:
         connection.request(method, f"{parts.path}?{parts.query}")
         response = connection.getresponse()
@@ -123,7 +123,7 @@ class Breaking:
 def broken(use_storage: Store, storage: Storage) -> Iterator[Callable[..., None]]:
     """A function after which the storage is a Breaking one."""
     breaking = Breaking()
-    config = Config(retries={"total_max_attempts": 1}, signature_version="s3v4", read_timeout=5)
+    config = Config(retries={"total_max_attempts": 1}, signature_version="s3v4", read_timeout=60)
     with breaking.server as server:
 
         def break_it(*, has_files: bool = False) -> None:

@@ -46,11 +46,11 @@ def be_down(file: Any, name: str) -> None:
 
 
 def hang(file: Any, name: str) -> None:
-    released.wait(30)
+    released.wait(60)
 
 
 def read_after_release(file: File, name: str) -> str | None:  # type: ignore[type-arg]
-    released.wait(30)
+    released.wait(60)
     return find_virus(file, name)
 
 
@@ -70,7 +70,7 @@ def use(settings: Any) -> Iterator[Callable[[Callable[..., Any]], None]]:
     released.set()
     for thread in threading.enumerate():
         if thread.name == "file-scanner":
-            thread.join(timeout=5)
+            thread.join(timeout=60)
 
 
 Use = Callable[[Callable[..., Any]], None]

@@ -66,7 +66,7 @@ class Site:
         for worker in self._workers:
             self.kill(worker)
         self.do("drop")
-        self._driver.communicate(timeout=10)
+        self._driver.communicate(timeout=60)
 
     def do(self, command: str, *arguments: Any) -> Any:
         """Have the site's code do something; return what it returns."""
@@ -96,7 +96,7 @@ class Site:
         """End a worker and its children at once, as a power cut would."""
         with contextlib.suppress(ProcessLookupError):
             os.killpg(worker.pid, signal.SIGKILL)
-        worker.wait(timeout=10)
+        worker.wait(timeout=60)
 
     def logs(self) -> str:
         return "\n".join(path.read_text(errors="replace") for path in sorted(self.folder.glob("*.log")))

@@ -44,7 +44,7 @@ def ordeals(database: str, folder: Path) -> list[dict[str, Any]]:
     variables["DJANGO_SETTINGS_MODULE"] = "tests.outbox.site"
     command = [sys.executable, "-m", "tests.management.cut_off"]
     done = subprocess.run(
-        command, cwd=ROOT, env={**os.environ, **variables}, capture_output=True, text=True, timeout=120
+        command, cwd=ROOT, env={**os.environ, **variables}, capture_output=True, text=True, timeout=300
     )
     assert done.returncode == 0, done.stderr[-3000:]
     found: list[dict[str, Any]] = json.loads(done.stdout)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import threading
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -33,6 +34,8 @@ pytestmark = pytest.mark.django_db
 
 RIPIO = "django_support_tickets.providers.ripio.RipioProvider"
 VERIFIK = "django_support_tickets.providers.verifik.VerifikProvider"
+#: Lets the vendor that hangs go.
+released = threading.Event()
 
 
 class OddProvider(Provider):
@@ -52,7 +55,7 @@ class OddProvider(Provider):
         if self.mood == "broken":
             raise ValueError("canary-token-1234")
         if self.mood == "hanging":
-            time.sleep(3)
+            released.wait(60)
         if self.mood == "ending":
             return Probe(token_expires_at=datetime.now(UTC) + timedelta(days=3))
         if self.mood == "lasting":
@@ -181,7 +184,8 @@ class TestCredentials:
         account(mood="hanging")
         started = time.monotonic()
         report = examine(using="default", patience=0.1)
-        assert time.monotonic() - started < 2.5
+        released.set()
+        assert time.monotonic() - started < 30
         assert found(report, "asked") == (Level.FAIL, "no answer within 0 s")
 
     def test_a_secret_manager_that_is_down(self, account: Any, sandbox: Sandbox) -> None:

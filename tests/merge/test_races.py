@@ -35,7 +35,7 @@ def at_once(*jobs: Callable[[], Any]) -> list[Any]:
     def run(number: int) -> None:
         try:
             connections["default"].ensure_connection()
-            gate.wait(10)
+            gate.wait(60)
             results[number] = jobs[number]()
         except Exception as error:
             results[number] = error  # type: ignore[call-overload]
@@ -136,7 +136,7 @@ def test_an_import_and_the_push_that_stores_the_same_id_end_in_one_ticket(desk, 
 def test_of_pulls_that_begin_at_once_one_goes_on(desk, ticket):
     for _ in range(10):
         ProviderState.objects.all().delete()
-        all_have_tried = threading.Barrier(4, timeout=30)
+        all_have_tried = threading.Barrier(4, timeout=60)
 
         def hold(all_have_tried=all_have_tried):
             try:

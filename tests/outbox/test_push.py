@@ -208,7 +208,7 @@ class TestCrew:
 
     def test_threads_are_made_when_they_are_needed_and_end(self) -> None:
         gate = threading.Event()
-        crew = Crew(8, lambda claim: gate.wait(5) and None)
+        crew = Crew(8, lambda claim: gate.wait(60) and None)
         assert workers() == 0
         for _ in range(3):
             crew.start("a claim")  # type: ignore[arg-type]

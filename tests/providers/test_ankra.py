@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from django_support_tickets.exceptions import (
@@ -257,7 +257,6 @@ class TestReading:
         assert to_record({**EXAMPLE, "description": description}).key == KEY
 
     @pytest.mark.fault(42, 43)
-    @settings(deadline=None, max_examples=100)
     @given(data=JSON | st.fixed_dictionaries({}, optional=dict.fromkeys([*EXAMPLE, "status", "severity"], JSON)))
     def test_never_raises(self, data: Any) -> None:
         record = to_record(data)
@@ -265,7 +264,6 @@ class TestReading:
         to_page(data, 1)
 
     @pytest.mark.fault(42)
-    @settings(deadline=None, max_examples=100)
     @given(rows=st.lists(JSON | st.fixed_dictionaries({}, optional=dict.fromkeys(EXAMPLE["attachments"][0], JSON))))
     def test_never_raises_on_comments_and_attachments(self, rows: list[Any]) -> None:
         record = to_record({**EXAMPLE, "comments": rows, "attachments": rows})

@@ -39,7 +39,7 @@ from django_support_tickets.providers.http import (
 )
 from django_support_tickets.records import ABSENT, Capabilities, TicketDraft, TicketRecord, TicketRef
 from django_support_tickets.transport import Answer, HeaderAuth, Request, Token, forget_accounts, json_body
-from tests.transport_server import ScriptedServer, Seen, answer
+from tests.transport_server import ScriptedServer, Seen, answer, lasting
 
 EMAIL = "canary@example.com"
 TOKEN = "canary-token"
@@ -276,13 +276,11 @@ class TestRenewal:
     @pytest.mark.fault(25)
     def test_token_request_and_renewal_share_one_deadline(self) -> None:
         def script(sock: socket.socket, seen: Seen) -> None:
-            time.sleep(0.12)
+            time.sleep(1.2)
             sock.sendall(answer(b'{"token": "t"}') if seen.target == "/token" else said(b"{}", "401 No"))
 
-        started = time.monotonic()
-        with ScriptedServer(script) as server, pytest.raises(NotSent):
-            TokenDesk("desk", base_url=server.url, deadline=0.3).create(DRAFT)
-        assert time.monotonic() - started < 0.3 + 1
+        with ScriptedServer(script) as server, lasting(3.2), pytest.raises(NotSent):
+            TokenDesk("desk", base_url=server.url, deadline=3.2).create(DRAFT)
 
 
 class TestStream:

@@ -13,7 +13,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from django_support_tickets.exceptions import (
@@ -135,7 +135,6 @@ class TestReading:
         assert to_record({**RETRIEVED, "ticketId": remote_id}).remote_id == ""
 
     @pytest.mark.fault(42, 43)
-    @settings(deadline=None, max_examples=100)
     @given(data=JSON | st.fixed_dictionaries({}, optional=dict.fromkeys(RETRIEVED, JSON)))
     def test_never_raises(self, data: Any) -> None:
         record = to_record(data)
@@ -736,14 +735,12 @@ class TestWebhook:
             self.provider(webhook_tolerance=0).parse_webhook(headers, body)
 
     @pytest.mark.fault(52)
-    @settings(deadline=None, max_examples=100)
     @given(value=st.text(), body=st.binary())
     def test_rubbish_is_rejected_and_nothing_else_happens(self, value: str, body: bytes) -> None:
         with pytest.raises(WebhookRejected):
             self.provider().parse_webhook({self.HEADER: value}, body)
 
     @pytest.mark.fault(52)
-    @settings(deadline=None, max_examples=100)
     @given(
         payload=st.fixed_dictionaries({}, optional={"eventType": JSON, "issueDatetime": JSON, "supportTicket": JSON})
     )

@@ -38,6 +38,6 @@ def test_an_error_of_a_thread_is_raised_where_its_result_is_taken() -> None:
     crew = Crew[int](2)
     crew.submit(lambda: 1 // 0)
     with pytest.raises(ZeroDivisionError):
-        crew.next_result(timeout=5)
+        crew.next_result(timeout=60)
     assert crew.outstanding == 0 and crew.next_result(timeout=0.01) is None
     crew.close()

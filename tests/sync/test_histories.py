@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from django.db.models import F
 from django.utils import timezone
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from django_support_tickets.merge import Fetched, merge
@@ -138,9 +138,7 @@ class World:
         return stored.status == self.status and bodies == sorted(comment.body for comment in self.comments)
 
 
-@settings(
-    max_examples=HISTORIES, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture], derandomize=True
-)
+@settings(max_examples=HISTORIES)
 @given(
     steps=st.lists(STEPS, max_size=11),
     versions=st.sampled_from(["none", "whole seconds", "exact"]),

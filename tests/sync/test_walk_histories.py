@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from django.db.models import F
 from django.utils import timezone
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from django_support_tickets.merge import NOT_FOUND
@@ -116,12 +116,7 @@ def pick(tickets: dict[str, TicketRecord], number: int) -> str:
     return sorted(tickets)[number % len(tickets)] if tickets else ""
 
 
-@settings(
-    max_examples=HISTORIES // 4,
-    deadline=None,
-    suppress_health_check=[HealthCheck.function_scoped_fixture],
-    derandomize=True,
-)
+@settings(max_examples=HISTORIES // 4)
 @given(steps=st.lists(STEPS, min_size=6, max_size=18))
 @pytest.mark.fault(29, 46, 48, 50)
 def test_every_history_of_a_list_ends_in_the_vendors_state(

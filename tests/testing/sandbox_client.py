@@ -34,7 +34,7 @@ def send(url: str, method: str = "GET", body: Any = None, headers: dict[str, str
         headers.setdefault("Content-Type", "application/json")
         body = json.dumps(body).encode()
     parts = urllib.parse.urlsplit(url)
-    connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=5)
+    connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=60)
     try:
         connection.request(method, parts.path + (f"?{parts.query}" if parts.query else ""), body, headers)
         response = connection.getresponse()
@@ -46,7 +46,7 @@ def send(url: str, method: str = "GET", body: Any = None, headers: dict[str, str
 def raw(url: str, request: bytes) -> bytes:
     """Send bytes and return all bytes until the other side closes."""
     parts = urllib.parse.urlsplit(url)
-    with socket.create_connection((parts.hostname or "", parts.port or 0), timeout=5) as connection:
+    with socket.create_connection((parts.hostname or "", parts.port or 0), timeout=60) as connection:
         connection.sendall(request)
         received = b""
         while block := connection.recv(65536):

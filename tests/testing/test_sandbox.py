@@ -74,7 +74,7 @@ class TestLife:
         busy.close()
         assert len(serving) == 3
         for thread in serving:
-            thread.join(timeout=1)
+            thread.join(timeout=60)
             assert not thread.is_alive()
 
     def test_reset_is_as_new(self, sandbox: Sandbox) -> None:
@@ -157,7 +157,7 @@ class TestLedger:
     def test_notes_a_body_that_ends_early(self, sandbox: Sandbox, framed: str) -> None:
         request = f"POST /ankra{sandbox.ankra.prefix} HTTP/1.1\r\n{framed}".encode()
         host, port = sandbox.url.removeprefix("http://").split(":")
-        with socket.create_connection((host, int(port)), timeout=5) as connection:
+        with socket.create_connection((host, int(port)), timeout=60) as connection:
             connection.sendall(request)
             connection.shutdown(socket.SHUT_WR)
             assert connection.recv(100) == b""
@@ -180,7 +180,7 @@ class TestLedger:
 class TestHttp:
     def test_connections_are_kept(self, sandbox: Sandbox) -> None:
         host, port = sandbox.url.removeprefix("http://").split(":")
-        connection = http.client.HTTPConnection(host, int(port), timeout=5)
+        connection = http.client.HTTPConnection(host, int(port), timeout=60)
         connection.request("GET", "/ankra/x")
         assert connection.getresponse().read()
         first = connection.sock

@@ -164,27 +164,27 @@ class TestConnection:
         hold = vendor.hold_next("create", after_commit=after_commit)
         with ThreadPoolExecutor(1) as pool:
             answer = pool.submit(ankra_create, vendor)
-            assert hold.reached.wait(5)
+            assert hold.reached.wait(60)
             assert len(vendor.tickets) == int(after_commit)
             assert ankra(vendor, "GET").status == 200
             hold.release()
-            assert answer.result(5).status == 201
+            assert answer.result(60).status == 201
 
     def test_clearing_releases_what_is_held(self, vendor: AnkraSandbox) -> None:
         hold = vendor.hold_next("create")
         with ThreadPoolExecutor(1) as pool:
             answer = pool.submit(ankra_create, vendor)
-            assert hold.reached.wait(5)
+            assert hold.reached.wait(60)
             vendor.clear_failures()
-            assert answer.result(5).status == 201
+            assert answer.result(60).status == 201
 
     def test_what_was_held_across_a_reset_leaves_no_trace(self, vendor: AnkraSandbox) -> None:
         hold = vendor.hold_next("create")
         with ThreadPoolExecutor(1) as pool:
             answer = pool.submit(ankra_create, vendor)
-            assert hold.reached.wait(5)
+            assert hold.reached.wait(60)
             vendor.reset()
-            assert isinstance(answer.exception(5), OSError)
+            assert isinstance(answer.exception(60), OSError)
         assert (vendor.tickets, vendor.ledger) == ({}, [])
 
     def test_stopping_releases_what_is_held(self) -> None:
@@ -192,9 +192,9 @@ class TestConnection:
         hold = sandbox.ankra.hold_next("create")
         with ThreadPoolExecutor(1) as pool:
             answer = pool.submit(ankra_create, sandbox.ankra)
-            assert hold.reached.wait(5)
+            assert hold.reached.wait(60)
             sandbox.stop()
-            assert isinstance(answer.exception(5), OSError | http.client.HTTPException | None)
+            assert isinstance(answer.exception(60), OSError | http.client.HTTPException | None)
 
     def test_delay(self, vendor: AnkraSandbox) -> None:
         vendor.fail_next("create", Fault.DELAY, seconds=0.03)
@@ -235,7 +235,7 @@ class TestBytes:
     def test_endless_chunked_ends_with_the_client(self, vendor: AnkraSandbox) -> None:
         vendor.fail_next("list", Fault.ENDLESS_CHUNKED, interval=0, size=4096)
         host, port = vendor.base_url.removeprefix("http://").removesuffix("/ankra").split(":")
-        connection = http.client.HTTPConnection(host, int(port), timeout=5)
+        connection = http.client.HTTPConnection(host, int(port), timeout=60)
         token = {"Authorization": f"Bearer {vendor.token}"}
         connection.request("GET", f"/ankra{vendor.prefix}", headers=token)
         received = connection.getresponse().read(300_000)
@@ -446,9 +446,9 @@ def test_a_stopped_drip_does_not_hang() -> None:
     with Sandbox() as sandbox:
         sandbox.ankra.fail_next("list", Fault.DRIP_BODY, interval=30)
         host, port = sandbox.url.removeprefix("http://").split(":")
-        with socket.create_connection((host, int(port)), timeout=5) as connection:
+        with socket.create_connection((host, int(port)), timeout=60) as connection:
             connection.sendall(f"GET /ankra{sandbox.ankra.prefix} HTTP/1.1\r\n\r\n".encode())
             assert connection.recv(10)
             started = time.perf_counter()
             sandbox.stop()
-            assert time.perf_counter() - started < 5
+            assert time.perf_counter() - started < 25

@@ -4,7 +4,7 @@ import hashlib
 import io
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from django_support_tickets.testing.sandbox import multipart as module
@@ -57,7 +57,6 @@ class TestReading:
         assert boundary_of('Multipart/Form-Data; charset=utf-8; boundary="a b"') == b"a b"
         assert boundary_of("multipart/form-data;boundary=--x") == b"--x"
 
-    @settings(derandomize=True, database=None, deadline=None)
     @given(st.lists(st.binary(max_size=60), max_size=4), st.integers(min_value=1, max_value=40))
     def test_any_content_in_any_block_size(self, contents: list[bytes], block: int) -> None:
         contents = [content for content in contents if b"\r\n--b" not in b"\r\n" + content]

@@ -44,7 +44,7 @@ class Site:
         """Return the status of a request of these bytes; 0 if the server closes without an answer."""
         request = request or f"POST {cases.address('ripio')} HTTP/1.1"
         lines = [request, *(f"{name}: {value}" for name, value in {"Host": "127.0.0.1", **head}.items())]
-        with socket.create_connection(("127.0.0.1", self.port), timeout=30) as connection:
+        with socket.create_connection(("127.0.0.1", self.port), timeout=120) as connection:
             with contextlib.suppress(BrokenPipeError, ConnectionResetError):
                 connection.sendall("\r\n".join([*lines, "", ""]).encode("latin-1"))
                 for piece in [body] if isinstance(body, bytes) else body:
@@ -65,35 +65,23 @@ def gunicorn(kind: str, file: Path, **variables: str) -> Iterator[Site]:
     """Serve the site by workers of a kind, on a new SQLite file."""
     served.needed("gunicorn")
     environment = {**os.environ, "DJANGO_SETTINGS_MODULE": served.SETTINGS, "TEST_WEBHOOK_DATABASE": str(file)}
-    port = free_port()
-    command = [sys.executable, "-m", "gunicorn", "-b", f"127.0.0.1:{port}", "-k", kind, "--threads", "2"]
-    command += ["--timeout", "20", "--log-level", "critical", "--preload", "tests.webhooks.served:application()"]
-    with subprocess.Popen(command, env={**environment, **variables}) as process:
-        try:
-            wait_for(port)
-            yield Site(port, process.pid, file)
-        finally:
-            process.terminate()
+    with socket.create_server(("127.0.0.1", 0), backlog=128) as listener:
+        # It takes over a port that listens already: none can be lost to somebody else, and who comes early waits.
+        command = [sys.executable, "-m", "gunicorn", "-b", f"fd://{listener.fileno()}", "-k", kind, "--threads", "2"]
+        command += ["--timeout", "120", "--log-level", "critical", "--preload", "tests.webhooks.served:application()"]
+        with subprocess.Popen(command, env={**environment, **variables}, pass_fds=[listener.fileno()]) as process:
+            try:
+                site = Site(listener.getsockname()[1], process.pid, file)
+                assert site.send({}, request=f"GET {cases.address('ripio')} HTTP/1.1") == 200
+                yield site
+            finally:
+                process.terminate()
 
 
 @pytest.fixture(scope="module", params=["sync", "gthread"])
 def site(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     with gunicorn(request.param, tmp_path_factory.mktemp("gunicorn") / "tickets.sqlite3") as site:
         yield site
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port: int = listener.getsockname()[1]
-        return port
-
-
-def wait_for(port: int) -> None:
-    for _ in range(300):
-        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
-            return
-        time.sleep(0.05)
-    raise RuntimeError("gunicorn did not start")
 
 
 def signed(body: bytes = RIPIO_BODY, **more: str) -> dict[str, str]:
@@ -145,12 +133,13 @@ class TestGenuine:
     @pytest.mark.fault(60)
     @pytest.mark.parametrize("kind", ["sync", "gthread"])
     def test_a_dispatcher_that_takes_its_time_delays_no_answer(self, kind: str, tmp_path: Path) -> None:
-        dispatcher = {"TEST_WEBHOOK_DISPATCHER": "tests.webhooks.served.take_time"}
+        end = tmp_path / "end"
+        dispatcher = {"TEST_WEBHOOK_DISPATCHER": "tests.webhooks.served.take_time", "TEST_WEBHOOK_END": str(end)}
         with gunicorn(kind, tmp_path / "tickets.sqlite3", **dispatcher) as site:
-            assert site.send({}, request=f"GET {cases.address('ripio')} HTTP/1.1") == 200
             started = time.monotonic()
             assert site.send(signed(**{"Content-Length": str(len(RIPIO_BODY))}), RIPIO_BODY) == 200
             assert time.monotonic() - started < served.DISPATCHER_SECONDS
+            end.touch()
             assert site.rows() == 1
 
 
@@ -186,7 +175,7 @@ class TestForged:
     def test_fewer_bytes_than_announced(self, site: Site) -> None:
         head = signed(**{"Content-Length": str(len(RIPIO_BODY) + 1)})
         lines = [f"POST {cases.address('ripio')} HTTP/1.1", *(f"{name}: {value}" for name, value in head.items())]
-        with socket.create_connection(("127.0.0.1", site.port), timeout=30) as connection:
+        with socket.create_connection(("127.0.0.1", site.port), timeout=120) as connection:
             connection.sendall("\r\n".join([*lines, "Host: 127.0.0.1", "", ""]).encode() + RIPIO_BODY)
             connection.shutdown(socket.SHUT_WR)
             assert status_of(connection) in (400, 0)
@@ -205,7 +194,7 @@ class TestForged:
     def test_chunks_that_are_none(self, site: Site, pieces: list[bytes]) -> None:
         head = signed(**{"Transfer-Encoding": "chunked"})
         lines = [f"POST {cases.address('ripio')} HTTP/1.1", *(f"{name}: {value}" for name, value in head.items())]
-        with socket.create_connection(("127.0.0.1", site.port), timeout=30) as connection:
+        with socket.create_connection(("127.0.0.1", site.port), timeout=120) as connection:
             connection.sendall("\r\n".join([*lines, "Host: 127.0.0.1", "", ""]).encode() + b"".join(pieces))
             with contextlib.suppress(OSError):
                 connection.shutdown(socket.SHUT_WR)
