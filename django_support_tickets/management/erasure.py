@@ -16,7 +16,7 @@ from django.contrib.auth import get_user_model
 from django.contrib.auth.models import AbstractBaseUser
 from django.core.exceptions import ValidationError
 from django.db import transaction
-from django.db.models import Q, QuerySet
+from django.db.models import ProtectedError, Q, QuerySet, RestrictedError
 from django.db.models.functions import Lower
 from django.utils import timezone
 from django.utils.translation import gettext as _
@@ -80,7 +80,7 @@ class VendorCopy:
 class Erasure:
     """What was done (in a dry run: would be), and what is left."""
 
-    # Tickets that no vendor has ever had are removed, the others redacted.
+    # Tickets that no vendor has ever had are removed, the others redacted, and those that rows of the project need.
     removed: int = 0
     redacted: int = 0
     files: int = 0
@@ -115,10 +115,16 @@ def find_user(name: str, *, using: str) -> AbstractBaseUser:
     users = model._default_manager.using(using)
     found = {user.pk: user for user in users.filter(**{model.USERNAME_FIELD: name})}
     with contextlib.suppress(ValidationError, OverflowError):  # the name is no key
-        found |= {user.pk: user for user in users.filter(pk=model._meta.pk.to_python(name))}
+        keys = users.filter(pk=model._meta.pk.to_python(name))
+        # Not what only Python takes for the same number: 1_0 for 10.
+        found |= {user.pk: user for user in keys if _plain(user.pk) == _plain(name)}
     if len(found) != 1:
         raise LookupError(_("That is one user's name and another's key.") if found else _("There is no such user."))
     return next(iter(found.values()))
+
+
+def _plain(key: Any) -> str:
+    return str(key).replace("-", "").lower()
 
 
 def erase(user: AbstractBaseUser, *, using: str, dry_run: bool = False) -> Erasure:
@@ -165,10 +171,8 @@ def _erase_ticket(rows: QuerySet[Ticket], pk: int, result: Erasure) -> None:
         if entries.exists():
             raise InFlight(str(ticket.key))
         files = _delete_files(ticket)
-        is_gone = not _may_be_at_vendor(ticket)
-        if is_gone:
-            ticket.delete()
-        else:
+        is_gone = not _may_be_at_vendor(ticket) and _is_deleted(ticket, using=using)
+        if not is_gone:
             _redact(ticket, using=using)
     result.removed += is_gone
     result.redacted += not is_gone
@@ -205,6 +209,16 @@ def _late_remote_id(ticket: Ticket) -> str:
     return next((str(changes.get("remote_id", "")) for changes in made), "")
 
 
+def _is_deleted(ticket: Ticket, *, using: str) -> bool:
+    """Delete a ticket; return False if rows of the project's own do not let it go (PROTECT, RESTRICT)."""
+    try:
+        with transaction.atomic(using=using):
+            ticket.delete()
+    except (ProtectedError, RestrictedError):
+        return False
+    return True
+
+
 def _redact(ticket: Ticket, *, using: str) -> None:
     Comment.objects.using(using).filter(ticket=ticket).delete()
     Attachment.objects.using(using).filter(ticket=ticket).delete()
@@ -217,8 +231,9 @@ def _redact(ticket: Ticket, *, using: str) -> None:
     TicketEvent.objects.using(using).bulk_update(events, ["changes"], batch_size=100)
     if ticket.customer_id:
         _forget_list(ticket, using=using)
-    # Of one that was to be sent again a late answer has named the copy: it must not go out empty.
-    delivery = Delivery.UNCERTAIN if ticket.delivery == Delivery.QUEUED else ticket.delivery
+    delivery = ticket.delivery
+    if delivery == Delivery.QUEUED:  # it must not go out empty; of one that was to be sent again there may be a copy
+        delivery = Delivery.UNCERTAIN if _may_be_at_vendor(ticket) else Delivery.DRAFT
     row = Ticket.objects.using(using).filter(pk=ticket.pk)
     row.update(**REDACTED, delivery=delivery, updated_at=timezone.now())
 

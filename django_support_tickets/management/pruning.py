@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from django.db import transaction
-from django.db.models import Exists, Model, OuterRef, ProtectedError, Q, QuerySet
+from django.db.models import Exists, Model, OuterRef, ProtectedError, Q, QuerySet, RestrictedError
 from django.utils import timezone
 
 from django_support_tickets.attachments.cleanup import OrphanCounts, sweep_orphans
@@ -111,7 +111,7 @@ def _delete_ticket(rows: QuerySet[Ticket], pk: int) -> int:
 
     try:
         return repeated(delete, using=rows.db)
-    except ProtectedError:  # something of it is just being sent
+    except (ProtectedError, RestrictedError):  # something of it is just being sent, or a row of the project's needs it
         return 0
 
 

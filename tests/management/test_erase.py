@@ -10,6 +10,8 @@ from django.contrib.auth import get_user_model
 from django.core.files.base import ContentFile
 from django.core.files.storage import InMemoryStorage, storages
 from django.core.management import CommandError, call_command
+from django.db.models import ProtectedError, RestrictedError
+from django.db.models.signals import pre_delete
 
 from django_support_tickets.management.erasure import VendorCopy, erase, find_user
 from django_support_tickets.merge import Fetched, merge
@@ -172,6 +174,26 @@ class TestWhatIsBeingSent:
         assert not OutboxEntry.objects.exists()
         assert push("local").delivered == 0
 
+    @pytest.mark.parametrize("error", [ProtectedError, RestrictedError])
+    @pytest.mark.parametrize("delivery", [Delivery.QUEUED, Delivery.REFUSED])
+    def test_one_that_rows_of_the_project_protect_is_emptied(self, user: Any, error: Any, delivery: Delivery) -> None:
+        """A signal stands for a foreign key of theirs with on_delete=PROTECT or RESTRICT."""
+
+        def protect(**kwargs: Any) -> None:
+            raise error("An order needs it.", set())
+
+        talked_about(raised(user, delivery=delivery))
+        talked_about(at_vendor(user))
+        pre_delete.connect(protect, sender=Ticket)
+        try:
+            result = erase(user, using="default")
+        finally:
+            pre_delete.disconnect(protect, sender=Ticket)
+        assert (result.is_complete, result.removed, result.redacted) == (True, 0, 2)
+        assert [copy.remote_id for copy in result.vendor_copies] == ["R-1"]
+        assert CANARY not in dump()
+        assert not Ticket.objects.filter(delivery__in=[Delivery.QUEUED, Delivery.UNCERTAIN]).exists()
+
     def test_a_queued_comment_of_a_delivered_ticket_is_cancelled(self, user: Any) -> None:
         ticket = Ticket.objects.create(provider="local", subject="S", requester=user)
         push("local")
@@ -332,6 +354,18 @@ class TestCommand:
     @pytest.mark.parametrize("name", ["nobody", "", "99999999999999999999999"])
     def test_a_user_that_is_not_there(self, user: Any, name: str) -> None:
         assert run(name)[1] == "There is no such user."
+
+    @pytest.mark.parametrize("form", ["+{}", "0{}", " {}"])
+    def test_what_only_python_takes_for_a_key_is_none(self, user: Any, form: str) -> None:
+        with pytest.raises(LookupError):
+            find_user(form.format(user.pk), using="default")
+
+    def test_digits_with_a_mark_between_them_are_no_key(self, db: Any) -> None:
+        if get_user_model()._meta.pk.get_internal_type() == "UUIDField":
+            pytest.skip("The keys of these users are no numbers.")
+        get_user_model().objects.create_user("jo", pk=10)
+        with pytest.raises(LookupError):
+            find_user("1_0", using="default")
 
     def test_a_name_that_is_anothers_key(self, user: Any) -> None:
         get_user_model().objects.create_user(str(user.pk))

@@ -10,6 +10,8 @@ import pytest
 from django.core.files.base import ContentFile
 from django.core.files.storage import InMemoryStorage, storages
 from django.core.management import CommandError, call_command
+from django.db.models import ProtectedError, RestrictedError
+from django.db.models.signals import pre_delete
 from django.utils import timezone
 
 from django_support_tickets.conf import Settings
@@ -175,6 +177,22 @@ class TestTickets:
         Comment.objects.bulk_create([Comment(ticket=unannounced, body="Hello?", delivery=Delivery.QUEUED)])
         Comment.objects.update(updated_at=timezone.now() - YEAR)
         assert prune(using="default").removed["tickets"] == 0
+
+    @pytest.mark.parametrize("error", [ProtectedError, RestrictedError])
+    def test_one_that_rows_of_the_project_protect_keeps_none_of_the_others(self, error: Any) -> None:
+        """A signal stands for a foreign key of theirs with on_delete=PROTECT or RESTRICT."""
+        protected, _other = settled(), settled(remote_id="R-2")
+
+        def protect(instance: Ticket, **kwargs: Any) -> None:
+            if instance == protected:
+                raise error("An order needs it.", {instance})
+
+        pre_delete.connect(protect, sender=Ticket)
+        try:
+            assert prune(using="default").removed["tickets"] == 1
+        finally:
+            pre_delete.disconnect(protect, sender=Ticket)
+        assert Ticket.objects.get() == protected
 
     def test_what_counts_as_settled_is_the_vendors_to_say(self, settings: Any) -> None:
         backend = "django_support_tickets.providers.ripio.RipioProvider"
