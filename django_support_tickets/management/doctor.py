@@ -9,7 +9,7 @@ from functools import partial
 from typing import Any
 
 from django.core.checks import ERROR, run_checks
-from django.db import DatabaseError, connections
+from django.db import Error, connections
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
@@ -102,8 +102,7 @@ def examine(*, using: str, webhook_urls: Sequence[str] = (), patience: float = P
     for alias in aliases:
         report.findings += [one for one in answers if one.subject == alias]
         if has_tables:
-            report.backlogs[alias] = backlog = backlog_of(alias, using=using)
-            report.findings += [*try_to_remember(alias), _sending(alias, backlog), _fetching(alias, backlog)]
+            report.findings += _look_at_work(report, alias, using=using)
     known = {SITE, *aliases}
     report.findings += [one for one in answers if one.subject not in known]
     return report
@@ -122,8 +121,8 @@ def age(seconds: float) -> str:
 
 def _look_at_settings() -> list[Finding]:
     messages = run_checks(include_deployment_checks=False)
-    errors = [one for one in messages if str(one.id).startswith("support_tickets.") and one.level >= ERROR]
-    if errors:
+    ours = [one for one in messages if str(one.id).startswith("support_tickets.") and not one.is_silenced()]
+    if errors := [one for one in ours if one.level >= ERROR]:
         return [Finding(Level.FAIL, SITE, "settings", f"{one.id}: {one.msg}") for one in errors]
     text = ngettext(
         "%(count)d account, dispatcher %(dispatcher)s, version %(version)s",
@@ -139,10 +138,8 @@ def _look_at_database(report: Report, aliases: Collection[str], *, using: str) -
     try:
         off = abs(epoch_now(using) / 1000 - time.time())
         waiting = parked(aliases, using=using)
-    except DatabaseError as error:
-        text = _("%(alias)s: %(error)s; is it there, and migrated?")
-        text %= {"alias": using, "error": type(error).__name__}
-        report.findings.append(Finding(Level.FAIL, SITE, "database", text))
+    except Error as error:
+        report.findings.append(_about_database(SITE, error, using=using))
         return False
     level = Level.WARN if off > CLOCK_WARNING else Level.OK
     text = _("%(alias)s (%(vendor)s), its clock and ours differ by %(seconds).1f s")
@@ -156,6 +153,20 @@ def _look_at_database(report: Report, aliases: Collection[str], *, using: str) -
         )
         report.findings.append(Finding(Level.WARN, SITE, "parked", text % {"count": count, "alias": alias}))
     return True
+
+
+def _look_at_work(report: Report, alias: str, *, using: str) -> list[Finding]:
+    try:
+        backlog = backlog_of(alias, using=using)
+    except Error as error:
+        return [_about_database(alias, error, using=using)]
+    report.backlogs[alias] = backlog
+    return [*try_to_remember(alias), _sending(alias, backlog), _fetching(alias, backlog)]
+
+
+def _about_database(subject: str, error: Exception, *, using: str) -> Finding:
+    text = _("%(alias)s: %(error)s; is it there, and migrated?") % {"alias": using, "error": type(error).__name__}
+    return Finding(Level.FAIL, subject, "database", text)
 
 
 def _sending(alias: str, backlog: Backlog) -> Finding:

@@ -12,6 +12,7 @@ import pytest
 from django.core.exceptions import ImproperlyConfigured
 from django.core.files.storage import InMemoryStorage
 from django.core.management import call_command
+from django.db import InterfaceError, OperationalError, ProgrammingError, connection
 from django.utils import timezone
 
 from django_support_tickets.exceptions import NotSent
@@ -153,6 +154,12 @@ class TestCommand:
         code, output = doctor()
         assert code == 1
         assert "E002" in output
+
+    def test_a_silenced_message_is_not_part_of_it(self, settings: Any) -> None:
+        settings.SUPPORT_TICKETS_OWN = "a name of the project's"
+        assert found(examine(using="default"), "settings")[0] == Level.FAIL
+        settings.SILENCED_SYSTEM_CHECKS = ["support_tickets.E001"]
+        assert found(examine(using="default"), "settings")[0] == Level.OK
 
 
 class TestCredentials:
@@ -310,9 +317,37 @@ class TestBacklog:
         assert "canary" not in doctor()[1]
 
 
-def test_a_database_without_our_tables(settings: Any, django_db_blocker: Any) -> None:
-    report = examine(using="elsewhere") if "elsewhere" in settings.DATABASES else None
-    assert report is None
+class TestDatabase:
+    """One that fails at some statements, or at all."""
+
+    @pytest.fixture
+    def failing(self) -> Callable[..., Any]:
+        def failing(error: type[Exception], *, at: str = "") -> Any:
+            def fail(execute: Any, sql: str, *arguments: Any) -> Any:
+                if at in sql:
+                    raise error("canary of a password")
+                return execute(sql, *arguments)
+
+            return connection.execute_wrapper(fail)
+
+        return failing
+
+    @pytest.mark.parametrize("error", [OperationalError, ProgrammingError, InterfaceError])
+    def test_one_that_is_down_or_has_no_tables(self, failing: Any, error: type[Exception]) -> None:
+        with failing(error):
+            code, output = doctor()
+        assert code == 1
+        assert f"default: {error.__name__}; is it there, and migrated?" in output
+        assert "canary" not in output
+
+    @pytest.mark.parametrize("error", [OperationalError, InterfaceError])
+    def test_one_that_goes_down_meanwhile(self, failing: Any, error: type[Exception]) -> None:
+        with failing(error, at="support_tickets_syncrun"):
+            report = examine(using="default")
+        assert report.backlogs == {}
+        bad = [finding for finding in report.findings if finding.level != Level.OK]
+        assert [(one.subject, one.topic) for one in bad] == [("local", "database")]
+        assert f"default: {error.__name__}" in bad[0].text
 
 
 @pytest.mark.parametrize(
