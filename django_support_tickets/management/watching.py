@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 
-from django.db import DatabaseError, close_old_connections
+from django.db import Error, close_old_connections
 
 from django_support_tickets.management.stopping import Stopping
 from django_support_tickets.management.working import Order, Result, beat, fetch, needs_of, send
@@ -29,7 +29,7 @@ def watch(aliases: Sequence[str], order: Order, *, stopping: Stopping, say: Call
                 return
             try:
                 result = _round(alias, order, share=PULLS / len(aliases), stopping=stopping)
-            except DatabaseError as error:
+            except Error as error:
                 # Only the class: messages of databases quote values.
                 facts = {"event": "watch.database_failed", "account": alias}
                 logger.error("%s: the database failed: %s", alias, type(error).__name__, extra=facts)

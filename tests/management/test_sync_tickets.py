@@ -17,12 +17,13 @@ from typing import Any
 import pytest
 from django.core.management import CommandError, call_command
 from django.core.management.base import OutputWrapper
+from django.db import InterfaceError, OperationalError, connection
 
 from django_support_tickets.exceptions import AccessDenied, NotSent
 from django_support_tickets.management.commands.sync_tickets import ALREADY_RUNNING
 from django_support_tickets.management.progress import Progress
 from django_support_tickets.management.stopping import Stopping
-from django_support_tickets.management.watching import watch
+from django_support_tickets.management.watching import AFTER_FAILURE, watch
 from django_support_tickets.management.working import Order
 from django_support_tickets.models import Comment, ProviderState, Ticket, epoch_now
 from django_support_tickets.records import CommentRecord, Status, TicketRecord
@@ -193,6 +194,29 @@ class TestWatch:
         assert [result.pulled.changed for result in said] == [1]
         assert stopping.signum == signal.SIGTERM and stopping.wait(0)
         assert ProviderState.objects.get(scope="").heartbeat <= epoch_now("default")
+
+    @pytest.mark.parametrize("error", [OperationalError, InterfaceError])
+    def test_a_database_that_fails_is_waited_for(self, desk, ticket, transactional_db, caplog, error):
+        ticket()
+        desk.tickets["R-1"] = record()
+        failures, waited = [error("canary of a password")], []
+
+        class Patient(Stopping):
+            def wait(self, seconds: float) -> bool:
+                waited.append(seconds)
+                return self()
+
+        def fail_once(execute, *arguments):
+            if failures:
+                raise failures.pop()
+            return execute(*arguments)
+
+        with Patient() as stopping, connection.execute_wrapper(fail_once):
+            say = lambda result: os.kill(os.getpid(), signal.SIGTERM)  # noqa: E731
+            watch(["desk"], Order(using="default"), stopping=stopping, say=say)
+        assert waited[0] == AFTER_FAILURE
+        assert [record.event for record in caplog.records if record.levelname == "ERROR"] == ["watch.database_failed"]
+        assert "canary" not in caplog.text
 
     def test_by_the_command_with_the_handlers_of_before_put_back(self, desk, ticket, transactional_db):
         ticket()
