@@ -233,7 +233,7 @@ class AnkraProvider(HttpProvider):
         return self.upload_deadline if operation in ("create", "find") else super().deadline_of(operation)
 
     def authorization(self) -> HeaderAuth:
-        return HeaderAuth(f"Bearer {resolved(self._token).strip()}")
+        return HeaderAuth(f"Bearer {resolved(self._token)}")
 
     def headers(self) -> Mapping[str, str]:
         """Pin the organisation: without this header it is the one last chosen in the dashboard (client.go)."""

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from math import inf
 from types import TracebackType
-from typing import Any, Self, TypedDict, TypeVar
+from typing import Any, Self, TypedDict
 
 from django.core.checks import CheckMessage
 
@@ -27,7 +27,7 @@ from django_support_tickets.records import (
     WebhookEvent,
 )
 
-T = TypeVar("T")
+UNREADABLE = "an option given as a callable could not be read"
 Secrets = str | bytes | Sequence[str | bytes]
 
 
@@ -50,16 +50,36 @@ class CommonOptions(TypedDict, total=False):
     webhook_tolerance: float | None
 
 
-def resolved(value: T | Callable[[], T]) -> T:
-    """Return an option's value; one given as a callable (a secret manager) is called now.
+def resolved(value: str | Callable[[], str]) -> str:
+    """Return the text of an option, without blanks around it; one given as a callable (a secret manager) is called now.
 
-    Raise NotSent if the callable raises: nothing can have been sent without it.
+    Raise NotSent if the callable raises or returns no text: nothing can have been sent without it.
     """
-    if not callable(value):
-        return value
+    if text := _text_of(value):
+        return text
+    raise NotSent(UNREADABLE)
+
+
+def _text_of(value: Any) -> str:
+    # In a frame of its own: reports of an error show the local variables of its frames.
     with contextlib.suppress(Exception):
-        return value()
-    raise NotSent("an option given as a callable could not be read")
+        found = value() if callable(value) else value
+        if isinstance(found, str):
+            return found.strip()
+    return ""
+
+
+def _secrets_of(value: Any) -> tuple[str | bytes, ...] | None:
+    """Return the secrets of an option without blank ones, None if it cannot be read.
+
+    The keys of a dictionary are none: who guesses them could sign.
+    """
+    with contextlib.suppress(Exception):
+        found = (value() if callable(value) else value) or ()
+        listed = (found,) if isinstance(found, (str, bytes)) else found
+        if isinstance(listed, (list, tuple, set, frozenset)):
+            return tuple(secret for secret in listed if isinstance(secret, (str, bytes)) and secret.strip())
+    return None
 
 
 class Provider(ABC):
@@ -190,10 +210,11 @@ class Provider(ABC):
         return self.upload_deadline if operation in ("upload", "find") else self.deadline
 
     def webhook_secrets(self) -> tuple[str | bytes, ...]:
-        """Return the secrets that are valid now, without blank ones."""
-        value = resolved(self._webhook_secrets) or ()
-        secrets = (value,) if isinstance(value, (str, bytes)) else value
-        return tuple(secret for secret in secrets if isinstance(secret, (str, bytes)) and secret.strip())
+        """Return the secrets that are valid now, without blank ones; raise NotSent if they cannot be read."""
+        secrets = _secrets_of(self._webhook_secrets)
+        if secrets is None:
+            raise NotSent(UNREADABLE)
+        return secrets
 
     def invalid(self, complaint: str) -> InvalidProvider:
         """Return the error for a wrong option, naming this account."""

@@ -184,7 +184,7 @@ class MoovProvider(HttpProvider):
 
     def authorization(self) -> HeaderAuth:
         if self._token:
-            return HeaderAuth(f"Bearer {resolved(self._token).strip()}")
+            return HeaderAuth(f"Bearer {resolved(self._token)}")
         return HeaderAuth(basic(resolved(self._public_key), resolved(self._secret_key)))
 
     def headers(self) -> Mapping[str, str]:
@@ -267,4 +267,4 @@ class MoovProvider(HttpProvider):
 
 def basic(public_key: str, secret_key: str) -> str:
     """Return the value of the Authorization header for API keys."""
-    return f"Basic {base64.b64encode(f'{public_key.strip()}:{secret_key.strip()}'.encode()).decode()}"
+    return f"Basic {base64.b64encode(f'{public_key}:{secret_key}'.encode()).decode()}"

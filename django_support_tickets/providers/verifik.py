@@ -214,7 +214,7 @@ class VerifikProvider(HttpProvider):
         return super().deadline_of(operation)
 
     def authorization(self) -> HeaderAuth:
-        return HeaderAuth(f"{self.auth_scheme} {resolved(self._token).strip()}".strip())
+        return HeaderAuth(f"{self.auth_scheme} {resolved(self._token)}".strip())
 
     def denies_account(self, answer: Answer, code: str) -> bool:
         """Return whether the token is refused: an expired one comes as a 403 {"message": "expired_token"}."""

@@ -39,6 +39,7 @@ from django_support_tickets.providers.http import (
 )
 from django_support_tickets.records import ABSENT, Capabilities, TicketDraft, TicketRecord, TicketRef
 from django_support_tickets.transport import Answer, HeaderAuth, Request, Token, forget_accounts, json_body
+from tests.canary import frames_of
 from tests.transport_server import ScriptedServer, Seen, answer, lasting
 
 EMAIL = "canary@example.com"
@@ -394,19 +395,24 @@ class TestOptions:
                 provider.create(DRAFT)
             assert provider.create(DRAFT).remote_id == "1"
 
+    @pytest.mark.parametrize("gives", [None, "", " \n", 5, b"canary", {"token": "canary"}, KeyError("canary")])
     @pytest.mark.parametrize("name", ["base_url", "token"])
-    def test_a_callable_that_fails_is_an_error_that_names_the_operation(self, name: str) -> None:
+    def test_a_callable_that_gives_no_text_is_an_error_that_names_the_operation(self, name: str, gives: Any) -> None:
         class Tokens(Desk):
             def authorization(self) -> HeaderAuth:
                 return HeaderAuth(resolved(broken) if name == "token" else "")
 
-        def broken() -> str:
-            raise KeyError("canary")
+        def broken() -> Any:
+            if isinstance(gives, Exception):
+                raise gives
+            return gives
 
         provider = Tokens("desk", base_url=broken if name == "base_url" else "http://127.0.0.1:1")
         with pytest.raises(NotSent) as caught:
             provider.create(DRAFT)
         assert str(caught.value) == "desk create: an option given as a callable could not be read (key key-1)"
+        frames = [frame for frame, place in frames_of(caught.value) if "test_http" not in place]
+        assert "canary" not in repr([frame.f_locals for frame in frames])
         with pytest.raises(NotSent, match="^desk download: an option"), provider.stream("download", "/file", limit=1):
             pass
 

@@ -20,7 +20,18 @@ from django_support_tickets.exceptions import NotSent, WebhookRejected
 from django_support_tickets.models import ProviderState, Ticket, TicketEvent, WebhookDelivery
 from django_support_tickets.records import WebhookEvent
 from tests.webhooks import cases
-from tests.webhooks.cases import MOOV_ID, RIPIO_BODY, RIPIO_HEADERS, RIPIO_ID, VECTORS, deliver, everything, is_due
+from tests.webhooks.cases import (
+    MOOV_ID,
+    RIPIO_BODY,
+    RIPIO_HEADERS,
+    RIPIO_ID,
+    RIPIO_SECRET,
+    VECTORS,
+    deliver,
+    everything,
+    is_due,
+    ripio_signed,
+)
 
 pytestmark = pytest.mark.django_db
 
@@ -197,6 +208,17 @@ class TestBrokenConfiguration:
         settings.SUPPORT_TICKETS_PROVIDERS = cases.accounts(webhook_secrets=secrets)
         for alias in VECTORS:
             assert deliver(alias, *VECTORS[alias]).status_code == 503
+        assert everything() == [[], []]
+
+    @pytest.mark.fault(58)
+    @pytest.mark.parametrize("gives", [{"current": RIPIO_SECRET}, 5, True])
+    @pytest.mark.parametrize("is_called", [True, False])
+    def test_secrets_that_are_no_list_are_none_nor_are_the_keys_of_a_dictionary(
+        self, settings: Any, gives: Any, is_called: bool
+    ) -> None:
+        settings.SUPPORT_TICKETS_PROVIDERS = cases.accounts(webhook_secrets=(lambda: gives) if is_called else gives)
+        for secret in ("current", RIPIO_SECRET):
+            assert deliver("ripio", *ripio_signed(RIPIO_BODY, secret=secret)).status_code == 503
         assert everything() == [[], []]
 
     @pytest.mark.parametrize(
