@@ -4,7 +4,10 @@ import datetime
 import hashlib
 import http.client
 import io
+import os
 import socket
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -285,6 +288,18 @@ class TestForeground:
         monkeypatch.setattr(f"{main.__module__}.serve", lambda *given, **named: calls.append((*given, named)))
         main(["--port", "0", "--latency", "0.05", "--faults", "0.1", "--seed", "4"])
         assert calls == [("127.0.0.1", 0, {"latency": 0.05, "fault_rate": 0.1, "seed": 4})]
+
+    def test_the_command_says_where_at_once_into_a_pipe_too(self) -> None:
+        command = [sys.executable, "-m", "tests.manage", "support_tickets_sandbox", "--port", "0"]
+        environment = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+        with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as served:
+            assert served.stdout is not None
+            giving_up = threading.Timer(60, served.kill)
+            giving_up.start()
+            said = served.stdout.readline()
+            giving_up.cancel()
+            served.kill()
+        assert said.startswith("Fake vendors at http://127.0.0.1:")
 
 
 class TestEventualConsistency:

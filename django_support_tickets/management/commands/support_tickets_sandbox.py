@@ -30,5 +30,9 @@ class Command(BaseCommand):
             latency=options["latency"],
             fault_rate=options["faults"],
             seed=options["seed"],
-            write=self.stdout.write,
+            write=self.say,
         )
+
+    def say(self, text: str) -> None:
+        self.stdout.write(text)
+        self.stdout.flush()  # nothing more is written before the end, also where it is kept in a log
