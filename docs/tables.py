@@ -124,7 +124,7 @@ def files(capabilities: Capabilities) -> str:
     if rules.max_count:
         words.append(f"≤ {rules.max_count}")
     if rules.max_bytes:
-        words.append(f"≤ {rules.max_bytes / 1_000_000:.3g} MB")
+        words.append(f"≤ {rules.max_bytes // 100_000 / 10:g} MB")
     return ", ".join(words)
 
 

@@ -78,6 +78,20 @@ class TestCatalogues:
                 words = set(re.findall(r"[^\W\d_]+", re.sub(r"%\(\w+\)\w", "", entry.message.singular)))
                 assert words <= SAME, f"left in English: {entry.message.singular!r}"
 
+    @pytest.mark.parametrize(
+        ("language", "word", "not_this"),
+        [("es", "secret", "clave"), ("pt_BR", "ticket", "ticket")],
+        indirect=["language"],
+    )
+    def test_one_word_stands_for_one_thing(self, translated: list[Entry], word: str, not_this: str) -> None:
+        for entry in translated:
+            original, text = (
+                re.sub(r"\w+[_-][\w-]+", "", found)  # names of options and packages
+                for found in (entry.message.singular, " ".join(entry.translations))
+            )
+            if re.search(rf"\b{word}s?\b", original):
+                assert not re.search(rf"\b{not_this}s?\b", text), text
+
     def test_what_is_compiled_is_what_stands_in_the_catalogue(self, translated: list[Entry], language: str) -> None:
         with (catalogue(language) / "django.mo").open("rb") as file:
             compiled = gettext.GNUTranslations(file)

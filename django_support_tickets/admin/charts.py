@@ -10,9 +10,11 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 
 WIDTH, HEIGHT = 720, 240
-LEFT, RIGHT, TOP, BOTTOM = 44, 36, 18, 30
+LEFT, RIGHT, TOP, BOTTOM = 44, 46, 18, 30
 #: With more bars than this there is no room for a number above each and a name below each.
 ROOMY = 12
+#: Names of more characters, such as "30 de noviembre", stand further apart.
+LONG_NAME = 13
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +70,7 @@ class Chart:
             "most": highest,
             "where": self.labels[self.totals.index(highest)] if highest else "–",
         }
-        return _("%(title)s: %(total)d in all, most of them (%(most)d) at “%(where)s”.") % facts
+        return _("%(title)s: %(total)d in all, the most (%(most)d) at “%(where)s”.") % facts
 
     @property
     def svg(self) -> SafeString:
@@ -100,7 +102,9 @@ class Chart:
                 yield _text(x + width / 2, _height_of(reached, top) - 4, str(reached), "middle")
 
     def _names(self) -> Iterator[SafeString]:
-        every = 1 if len(self.labels) <= ROOMY else 5
+        every = 10 if any(len(label) > LONG_NAME for label in self.labels) else 5
+        if len(self.labels) <= ROOMY:
+            every = 1
         for index, label in enumerate(self.labels):
             # Counted from the end, so that the newest always has its name.
             if (len(self.labels) - 1 - index) % every == 0:

@@ -64,7 +64,7 @@ class AttentionFilter(admin.SimpleListFilter):
     parameter_name = "attention"
 
     def lookups(self, request: HttpRequest, model_admin: ModelAdmin[Any]) -> Choices:
-        return [("person", _("Needs a person")), ("us", _("Waiting on us")), ("missing", _("Missing at the vendor"))]
+        return [("person", _("Needs a person")), ("us", Status.WAITING.label), ("missing", _("Missing at the vendor"))]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
         match self.value():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from django.utils.formats import number_format
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
@@ -48,5 +49,5 @@ def file_rules(rules: AttachmentRules) -> list[str]:
 def megabytes(size: int) -> str:
     """Return a limit in megabytes of a million bytes, never more than it is."""
     tenths = size // 100_000
-    number = str(tenths // 10) if tenths % 10 == 0 else f"{tenths // 10}.{tenths % 10}"
+    number = number_format(tenths / 10, decimal_pos=1 if tenths % 10 else 0)
     return _("%(number)s MB") % {"number": number}

@@ -122,10 +122,11 @@ def _next_attempt(entry: OutboxEntry, sending_: Sending) -> str:
     if sending_.is_held:
         return _("%(what)s: it is being sent right now.") % facts
     if entry.may_be_at_the_vendor:
-        facts["when"] = facts["when"] or _("next")
-        return _(
-            "%(what)s: the answer was lost. It is looked for at the vendor %(when)s, before anything is repeated."
-        ) % (facts)
+        facts["when"] = facts["when"] or _("with the next run")
+        return (
+            _("%(what)s: the answer was lost. It is looked for at the vendor %(when)s, before anything is repeated.")
+            % facts
+        )
     if due:
         sentence = ngettext(
             "%(what)s will be sent %(when)s, after %(count)d attempt.",

@@ -40,7 +40,7 @@ logger = logging.getLogger(__name__)
 
 GIVE_UP_SECONDS = 72 * 3600.0
 #: After a try that cannot have reached the vendor: as if the mark had never been made.
-UNSENT: dict[str, Any] = {"sent_at": None, "item": "", "item_id": None, "attempts": F("attempts") - 1}
+UNMARKED: dict[str, Any] = {"sent_at": None, "item": "", "item_id": None, "attempts": F("attempts") - 1}
 
 
 def deliver(claim: Claim, provider: Provider) -> str:
@@ -133,7 +133,7 @@ def _outcome(claim: Claim, item: Item, provider: Provider, error: ProviderError)
 
 def _settle_lost_answer(claim: Claim, item: Item | None, provider: Provider) -> str:
     if item is None:
-        release(claim, wait=0, **{**UNSENT, "attempts": 0, "tried_since": None, "searches": 0})
+        release(claim, wait=0, **{**UNMARKED, "attempts": 0, "tried_since": None, "searches": 0})
         return "waiting"
     try:
         return search(claim, item, provider)
@@ -154,7 +154,7 @@ def _search_failed(claim: Claim, item: Item, error: ProviderError) -> str:
 
 def _retry(claim: Claim, item: Item, error: ProviderError, *, wait: float, **changes: Any) -> str:
     logger.info("retry later: %s", error, extra=log_facts(claim, item, "retry", request_id=error.request_id))
-    release(claim, wait=wait, error=describe(error), request_id=error.request_id, **UNSENT, **changes)
+    release(claim, wait=wait, error=describe(error), request_id=error.request_id, **UNMARKED, **changes)
     return "waiting"
 
 

@@ -238,6 +238,12 @@ class TestCharts:
         assert "l29" in written
         assert "l28" not in written
 
+    def test_long_labels_stand_further_apart(self) -> None:
+        days = [f"{number} de noviembre" for number in range(1, 31)]
+        chart = Chart("n", "t", "x", days, [Series("a", "open", [1] * 30)])
+        written = [text.text for text in parsed(chart).iter("text") if text.text in days]
+        assert written == ["10 de noviembre", "20 de noviembre", "30 de noviembre"]
+
 
 def test_the_clock_is_the_databases(make_ticket: Make) -> None:
     ProviderState.objects.create(provider="local", paused_until=0, pause="busy")

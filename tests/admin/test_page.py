@@ -167,7 +167,7 @@ class TestWhatHappensNext:
             ({}, "What is queued is due. The next sync_tickets run will send it."),
             ({"not_before": 5, "attempts": 2, "item": "create"}, "The ticket will be sent"),
             ({"sent_at": 1, "not_before": 5, "item": "comment"}, "A comment: the answer was lost. It is looked for"),
-            ({"sent_at": 1, "item": "upload"}, "A file: the answer was lost. It is looked for at the vendor next"),
+            ({"sent_at": 1, "item": "upload"}, "A file: the answer was lost. It is looked for at the vendor with the"),
             ({"leased_until": 5, "item": "close"}, "The closing: it is being sent right now."),
         ],
     )  # fmt: skip

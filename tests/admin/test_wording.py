@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from django.utils import timezone
+from django.utils import timezone, translation
 
 import django_support_tickets
 from django_support_tickets.admin.limits import file_rules, megabytes
@@ -92,6 +92,8 @@ def test_times_have_their_distance() -> None:
 @pytest.mark.parametrize(("size", "words"), [(25_000_000, "25 MB"), (10_485_760, "10.4 MB"), (99_999, "0 MB")])
 def test_sizes_are_never_more_than_allowed(size: int, words: str) -> None:
     assert megabytes(size) == words
+    with translation.override("es"):
+        assert megabytes(size) == words.replace(".", ",")
 
 
 @pytest.mark.parametrize(
