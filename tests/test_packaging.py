@@ -78,7 +78,7 @@ class TestArchives:
             for folder, ending in (("templates", ".html"), ("static", ".css"), ("locale", ".mo"), ("locale", ".po")):
                 there = [name for name in names if name.startswith(f"django_support_tickets/{folder}/")]
                 assert any(name.endswith(ending) for name in there), f"{folder} without {ending}"
-        assert {"README.md", "CHANGELOG.md", "LICENSE"} <= packed
+        assert {"README.md", "CHANGELOG.md", "CONTRIBUTING.md", "LICENSE", "SECURITY.md"} <= packed
         assert set(files_of_the_package()) <= packed
 
     def test_an_index_would_take_them(self, archives: Path) -> None:
