@@ -50,7 +50,8 @@ def refuse_delete_in_flight(
 
 def wake_after_decision(instance: TicketEvent, raw: bool, using: str, **kwargs: Any) -> None:
     """Ask for a worker after a person has decided that something is to be sent (again)."""
-    if not raw and instance.kind in (TicketEvent.Kind.SETTLED, TicketEvent.Kind.SUBMITTED):
+    is_to_be_sent = instance.kind in (TicketEvent.Kind.SETTLED, TicketEvent.Kind.SUBMITTED)
+    if not raw and is_to_be_sent and instance.ticket is not None:
         wake(instance.ticket.provider, ticket_id=instance.ticket_id, using=using)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from django.core.exceptions import ValidationError
 from django.core.files.base import File
-from django.db import router, transaction
+from django.db import IntegrityError, router, transaction
 from django.db.models import ProtectedError
 from django.utils import timezone
 from django.utils.translation import gettext
@@ -19,6 +19,7 @@ from rest_framework.exceptions import APIException, ErrorDetail, PermissionDenie
 from django_support_tickets.api import quota
 from django_support_tickets.api.scope import is_agent, may
 from django_support_tickets.attachments.intake import validate_files
+from django_support_tickets.attachments.rules import check_company, require
 from django_support_tickets.attachments.storing import StorageFailed
 from django_support_tickets.models import Attachment, Comment, Delivery, OutboxEntry, Submission, Ticket, TicketEvent
 from django_support_tickets.outbox.claims import repeated
@@ -109,10 +110,12 @@ def edit_draft(ticket: Ticket, values: Mapping[str, Any]) -> None:
 
 
 def delete_draft(ticket: Ticket) -> None:
-    """Delete a draft with its files; raise Conflict if it is none (any more)."""
+    """Delete a draft with its files, which count on; raise Conflict if it is none (any more)."""
     using = router.db_for_write(Ticket, instance=ticket)
     with transaction.atomic(using=using):
+        quota.lock(ticket.requester_id, using=using)
         hold_draft(ticket, using=using)
+        quota.count_deleted(ticket, using=using)
         try:
             ticket.delete(using=using)
         except ProtectedError:
@@ -157,6 +160,8 @@ def add_file(ticket: Ticket, file: File[Any], values: Mapping[str, Any], *, user
     def store() -> Attachment:
         with transaction.atomic(using=using), complaints("file"):
             quota.lock(user.pk, using=using)
+            if "key" in values and Attachment.objects.using(using).filter(key=values["key"]).exists():
+                raise IntegrityError  # the same request, at the same time, has had the file stored and scanned
             (attachment,) = _add_files([file], ticket=ticket, comment=None, user=user, **values)
             if ticket.delivery != Delivery.DRAFT:
                 _note(attachment, Kind.UPLOAD, user=user)
@@ -183,11 +188,14 @@ def complaints(files: str = "files") -> Iterator[None]:
 
 def _add_files(files: Files, *, ticket: Ticket, comment: Comment | None, user: Any, **values: Any) -> list[Attachment]:
     using, added = str(ticket._state.db), []
+    owner = {"ticket": ticket, "comment": comment, "created_by": user}
     if files:
         quota.refuse_too_many_files(user.pk, coming=len(files), using=using)
+    if len(files) > 1:  # before the first of them is stored and scanned
+        rules = require(provider_of(ticket).capabilities.attachments)
+        check_company(Attachment(**owner), [file.size for file in files], rules)
     for file in files:
         file.seek(0)
-        owner = {"ticket": ticket, "comment": comment, "created_by": user}
         attachment = Attachment(file=file, name=file.name or "", **owner, **values)
         attachment.save(using=using)
         added.append(attachment)

@@ -87,11 +87,11 @@ def _take(attachment: Attachment, rules: AttachmentRules) -> None:
     check_content(attachment.name, measured.head)
     if attachment._state.adding:
         attachment.size, attachment.sha256 = measured.size, measured.sha256
-        check_company(attachment, rules)
+        check_company(attachment, [measured.size], rules)
         _store_new(attachment)
     else:
         _recognise(attachment, measured)
-        check_company(attachment, rules)
+        check_company(attachment, [measured.size], rules)
 
 
 def _name(attachment: Attachment, given: str) -> None:

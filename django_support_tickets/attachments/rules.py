@@ -71,8 +71,8 @@ def check_together(sizes: Iterable[int], rules: AttachmentRules) -> None:
         raise _complaint(message, "too_large_together")
 
 
-def check_company(attachment: Attachment, rules: AttachmentRules) -> None:
-    """Raise ValidationError if the vendor would not take this file beside the others of its send.
+def check_company(attachment: Attachment, sizes: Iterable[int], rules: AttachmentRules) -> None:
+    """Raise ValidationError if the vendor would not take files of these sizes, as this one, beside those of their send.
 
     Where each file is a send of its own, a vendor's limits are those of the ticket.
     """
@@ -82,7 +82,7 @@ def check_company(attachment: Attachment, rules: AttachmentRules) -> None:
     if "after" not in rules.moments or rules.max_count is None:
         others = others.filter(comment=attachment.comment)
     others = others.exclude(delivery=Delivery.REFUSED).exclude(pk=attachment.pk)
-    check_together([attachment.size or 0, *(size or 0 for size in others.values_list("size", flat=True))], rules)
+    check_together([*sizes, *(size or 0 for size in others.values_list("size", flat=True))], rules)
 
 
 def check_moment(attachment: Attachment, rules: AttachmentRules) -> None:

@@ -250,7 +250,9 @@ def _forget_elsewhere(user: AbstractBaseUser, *, using: str) -> None:
     """Take the user's name off what they wrote and did at other people's tickets; the words belong to those."""
     Comment.objects.using(using).filter(created_by=user.pk).update(created_by=None, author_name="", request_digest="")
     Attachment.objects.using(using).filter(created_by=user.pk).update(created_by=None, request_digest="")
-    TicketEvent.objects.using(using).filter(actor=user.pk).update(actor=None)
+    events = TicketEvent.objects.using(using).filter(actor=user.pk)
+    events.filter(ticket=None).delete()
+    events.update(actor=None)
 
 
 def _copies_of(rows: QuerySet[Ticket]) -> Iterator[VendorCopy]:

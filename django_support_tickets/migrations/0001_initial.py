@@ -201,7 +201,7 @@ class Migration(migrations.Migration):
                 ('source', models.CharField(choices=[('push', 'Push'), ('pull', 'Pull'), ('admin', 'Admin'), ('api', 'API'), ('command', 'Command'), ('code', 'Code')], max_length=7, verbose_name='by')),
                 ('changes', models.JSONField(blank=True, default=dict, verbose_name='changes')),
                 ('actor', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to=settings.AUTH_USER_MODEL, verbose_name='actor')),
-                ('ticket', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='events', to='support_tickets.ticket', verbose_name='ticket')),
+                ('ticket', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.CASCADE, related_name='events', to='support_tickets.ticket', verbose_name='ticket')),
             ],
             options={
                 'verbose_name': 'event',

@@ -219,7 +219,10 @@ class TicketEvent(models.Model):
         COMMAND = "command", _("Command")
         CODE = "code", _("Code")
 
-    ticket = models.ForeignKey(Ticket, on_delete=models.CASCADE, related_name="events", verbose_name=_("ticket"))
+    # None for what is left of a draft that was deleted: it goes on counting against somebody's quota.
+    ticket = models.ForeignKey(
+        Ticket, on_delete=models.CASCADE, null=True, blank=True, related_name="events", verbose_name=_("ticket")
+    )
     at = models.DateTimeField(_("at"), default=timezone.now)
     kind = models.CharField(_("what"), max_length=12, choices=Kind.choices)
     source = models.CharField(_("by"), max_length=7, choices=Source.choices)

@@ -22,6 +22,13 @@ User = get_user_model()
 URL = "/api/tickets/"
 HELLO: dict[str, Any] = {"provider": "local", "subject": "Deposit missing"}
 
+#: The names of the files that the scanner `clear` was given.
+scanned: list[str] = []
+
+
+def clear(file: Any, name: str) -> None:
+    scanned.append(name)
+
 
 @pytest.fixture
 def real_database(transactional_db: None, tmp_path: Path) -> Iterator[None]:
@@ -81,7 +88,11 @@ def test_one_idempotency_key_is_one_ticket(real_database: None) -> None:
 @pytest.mark.race
 @pytest.mark.fault(13)
 @pytest.mark.parametrize(("part", "model"), [("comments", Comment), ("attachments", Attachment)])
-def test_one_idempotency_key_is_one_comment_or_file(real_database: None, part: str, model: type[Any]) -> None:
+def test_one_idempotency_key_is_one_comment_or_file(
+    real_database: None, part: str, model: type[Any], settings: Any
+) -> None:
+    settings.SUPPORT_TICKETS_FILE_SCANNER = f"{__name__}.clear"
+    scanned.clear()
     user = User.objects.create_user("ann")
     values = {"subject": "Deposit missing", "requester": user, "remote_id": "R-1", "delivery": "delivered"}
     (ticket,) = Ticket.objects.bulk_create([Ticket(provider="local", **values)])
@@ -98,6 +109,8 @@ def test_one_idempotency_key_is_one_comment_or_file(real_database: None, part: s
     assert len({answer.content for answer in answers if answer.status_code == 201}) == 1
     assert model.objects.count() == OutboxEntry.objects.count() == TicketEvent.objects.count() == 1
     assert Attachment.objects.count() == 1
+    if connection.features.has_select_for_update:
+        assert scanned == ["receipt.txt"]
 
 
 @pytest.mark.race

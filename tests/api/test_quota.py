@@ -18,6 +18,7 @@ User = get_user_model()
 pytestmark = [pytest.mark.django_db, pytest.mark.urls("tests.api.urls")]
 
 URL = "/api/tickets/"
+ANKRA = "django_support_tickets.providers.ankra.AnkraProvider"
 HELLO = {"provider": "local", "subject": "Deposit missing"}
 
 
@@ -98,6 +99,20 @@ class TestTickets:
         assert answers == [200, 200, 429]
         assert Ticket.objects.filter(delivery="draft").count() == 1
 
+    def test_a_draft_that_is_deleted_counts_on(self, as_customer: APIClient, as_agent: APIClient) -> None:
+        for client in (as_customer, as_agent, as_customer):
+            key = raise_one(as_customer, draft=True).json()["key"]
+            assert client.delete(f"{URL}{key}/").status_code == 204
+            later(minutes=50)
+        later(hours=1)
+        answer = raise_one(as_customer)
+        assert answer.status_code == 429
+        assert 20 * 3600 < int(answer.headers["Retry-After"]) <= 20.5 * 3600
+        later(hours=23)
+        deleted = raise_one(as_customer, draft=True).json()["key"]
+        assert as_customer.delete(f"{URL}{deleted}/").status_code == 204
+        assert TicketEvent.objects.filter(ticket=None).count() == 1  # the others count no more, and are gone
+
     def test_a_refused_ticket_counts_each_time_that_it_is_submitted(self, as_customer: APIClient) -> None:
         key, answers = raise_one(as_customer).json()["key"], []
         for hours in (2, 2, 2, 19):  # when the first one is a day old, there is room for one more
@@ -175,6 +190,39 @@ class TestMessages:
         two = [SimpleUploadedFile(f"{number}.txt", b"x") for number in range(2)]
         assert as_customer.post(URL, {**HELLO, "files": two}).status_code == 429
         assert as_customer.post(URL, {**HELLO, "files": [SimpleUploadedFile("a.txt", b"x")]}).status_code == 201
+
+    def test_files_of_drafts_that_were_deleted_count_on(self, as_customer: APIClient, as_other: APIClient) -> None:
+        for client in (as_customer, as_customer, as_other):
+            files = [SimpleUploadedFile(f"{number}.txt", b"x") for number in range(10)]
+            key = client.post(URL, {**HELLO, "draft": True, "files": files}).json()["key"]
+            assert client.delete(f"{URL}{key}/").status_code == 204
+        later(hours=1, minutes=1)
+        key, statuses = raise_one(as_customer, draft=True).json()["key"], []
+        for _ in range(11):
+            file = SimpleUploadedFile("a.txt", b"x")
+            statuses.append(as_customer.post(f"{URL}{key}/attachments/", {"file": file}).status_code)
+        assert statuses == [201] * 10 + [429]
+
+    def test_what_is_deleted_leaves_nothing_where_there_is_no_quota(
+        self, as_customer: APIClient, settings: Any
+    ) -> None:
+        settings.SUPPORT_TICKETS_QUOTA = None
+        key = raise_one(as_customer, draft=True).json()["key"]
+        assert as_customer.delete(f"{URL}{key}/").status_code == 204
+        assert not TicketEvent.objects.exists()
+
+    def test_files_of_which_one_is_too_many_are_not_stored_first(
+        self, as_customer: APIClient, delivered: Any, settings: Any
+    ) -> None:
+        """What is refused after a scan would be scanned again and again, and never counted."""
+        options = {"token": "t", "organisation_id": "3c90c3cc-0d44-4b50-8888-8dd25736052a", "max_files": 2}
+        settings.SUPPORT_TICKETS_PROVIDERS = {"ankra": {"BACKEND": ANKRA, "OPTIONS": options}}
+        ticket, before = delivered(provider="ankra"), stored_files()
+        Attachment.objects.bulk_create([Attachment(ticket=ticket, name="a.txt")])
+        files = [SimpleUploadedFile(f"{number}.png", b"\x89PNG\r\n\x1a\n") for number in range(2)]
+        answer = as_customer.post(f"{URL}{ticket.key}/comments/", {"body": "Hello", "files": files})
+        assert (answer.status_code, list(answer.json())) == (400, ["files"])
+        assert stored_files() == before
 
     def test_more_files_at_once_than_ever(self, as_customer: APIClient, settings: Any) -> None:
         settings.SUPPORT_TICKETS_QUOTA = {"hour": 1}

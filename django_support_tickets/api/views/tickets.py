@@ -99,7 +99,7 @@ class TicketViewSet(ListModelMixin, RetrieveModelMixin, GuardedViewSet):
         return self.answer(ticket)
 
     def destroy(self, request: Request, *args: Any, **kwargs: Any) -> Response:
-        """Delete a draft with its files."""
+        """Delete a draft with its files; they go on counting against the quota."""
         self.perform_destroy(self.get_object())
         return Response(status=status.HTTP_204_NO_CONTENT)
 
