@@ -26,7 +26,7 @@ from django_support_tickets.providers.ankra_records import (
     to_payload,
     to_record,
 )
-from django_support_tickets.providers.base import CommonOptions, resolved
+from django_support_tickets.providers.base import CommonOptions
 from django_support_tickets.providers.files import foreign_files_of
 from django_support_tickets.providers.http import (
     HttpProvider,
@@ -233,7 +233,7 @@ class AnkraProvider(HttpProvider):
         return self.upload_deadline if operation in ("create", "find") else super().deadline_of(operation)
 
     def authorization(self) -> HeaderAuth:
-        return HeaderAuth(f"Bearer {resolved(self._token)}")
+        return HeaderAuth(f"Bearer {self.resolve('token', self._token)}")
 
     def headers(self) -> Mapping[str, str]:
         """Pin the organisation: without this header it is the one last chosen in the dashboard (client.go)."""

@@ -50,16 +50,6 @@ class CommonOptions(TypedDict, total=False):
     webhook_tolerance: float | None
 
 
-def resolved(value: str | Callable[[], str]) -> str:
-    """Return the text of an option, without blanks around it; one given as a callable (a secret manager) is called now.
-
-    Raise NotSent if the callable raises or returns no text: nothing can have been sent without it.
-    """
-    if text := _text_of(value):
-        return text
-    raise NotSent(UNREADABLE)
-
-
 def _text_of(value: Any) -> str:
     # In a frame of its own: reports of an error show the local variables of its frames.
     with contextlib.suppress(Exception):
@@ -209,11 +199,21 @@ class Provider(ABC):
         """Return how many seconds a whole operation may take: create, comment, upload, close, get, list, find."""
         return self.upload_deadline if operation in ("upload", "find") else self.deadline
 
+    def resolve(self, name: str, value: str | Callable[[], str]) -> str:
+        """Return the text of the option `name`, without blanks around it.
+
+        One given as a callable (a secret manager) is called now. Raise NotSent, which names the option, if it raises or
+        returns no text: nothing can have been sent without it.
+        """
+        if text := _text_of(value):
+            return text
+        raise NotSent(f"{UNREADABLE}: {name}", alias=self.alias)
+
     def webhook_secrets(self) -> tuple[str | bytes, ...]:
         """Return the secrets that are valid now, without blank ones; raise NotSent if they cannot be read."""
         secrets = _secrets_of(self._webhook_secrets)
         if secrets is None:
-            raise NotSent(UNREADABLE)
+            raise NotSent(f"{UNREADABLE}: webhook_secrets", alias=self.alias)
         return secrets
 
     def invalid(self, complaint: str) -> InvalidProvider:

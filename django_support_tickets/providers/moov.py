@@ -17,7 +17,7 @@ from typing import Any, Unpack
 from django.utils.translation import gettext, gettext_noop
 
 from django_support_tickets.exceptions import RemoteNotFound, WebhookRejected
-from django_support_tickets.providers.base import CommonOptions, resolved
+from django_support_tickets.providers.base import CommonOptions
 from django_support_tickets.providers.http import (
     HttpProvider,
     dict_of,
@@ -184,8 +184,10 @@ class MoovProvider(HttpProvider):
 
     def authorization(self) -> HeaderAuth:
         if self._token:
-            return HeaderAuth(f"Bearer {resolved(self._token)}")
-        return HeaderAuth(basic(resolved(self._public_key), resolved(self._secret_key)))
+            return HeaderAuth(f"Bearer {self.resolve('token', self._token)}")
+        return HeaderAuth(
+            basic(self.resolve("public_key", self._public_key), self.resolve("secret_key", self._secret_key))
+        )
 
     def headers(self) -> Mapping[str, str]:
         return {"X-Moov-Version": self.api_version}

@@ -21,7 +21,7 @@ from typing import Any, Unpack
 from django.utils.translation import gettext_noop
 
 from django_support_tickets.exceptions import AccessDenied, Busy, ProviderError, Refused, WebhookRejected
-from django_support_tickets.providers.base import CommonOptions, resolved
+from django_support_tickets.providers.base import CommonOptions
 from django_support_tickets.providers.http import (
     HttpProvider,
     dict_of,
@@ -198,7 +198,7 @@ class RipioProvider(HttpProvider):
         return HeaderAuth(f"Bearer {self._used.token}")
 
     def _basic(self) -> str:
-        pair = f"{resolved(self._client_id)}:{resolved(self._client_secret)}"
+        pair = f"{self.resolve('client_id', self._client_id)}:{self.resolve('client_secret', self._client_secret)}"
         return f"Basic {base64.b64encode(pair.encode()).decode()}"
 
     def _fetch_token(self) -> Token:

@@ -16,7 +16,7 @@ from typing import Any, Literal, Unpack, get_args
 from django.utils.translation import ngettext
 
 from django_support_tickets.exceptions import Ambiguous, ProviderError, Refused, RemoteNotFound
-from django_support_tickets.providers.base import CommonOptions, resolved
+from django_support_tickets.providers.base import CommonOptions
 from django_support_tickets.providers.http import (
     HttpProvider,
     before_sending,
@@ -197,7 +197,7 @@ class VerifikProvider(HttpProvider):
     def probe(self) -> Probe:
         """List one ticket, and read from the token when it ends."""
         self._listing("probe", 1, size=1)
-        expires_at = expiry_of(resolved(self._token))
+        expires_at = expiry_of(self.resolve("token", self._token))
         left = None if expires_at is None else expires_at - datetime.now(UTC)
         if left is None or left > TOKEN_WARNING:
             return Probe(token_expires_at=expires_at)
@@ -214,7 +214,7 @@ class VerifikProvider(HttpProvider):
         return super().deadline_of(operation)
 
     def authorization(self) -> HeaderAuth:
-        return HeaderAuth(f"{self.auth_scheme} {resolved(self._token)}".strip())
+        return HeaderAuth(f"{self.auth_scheme} {self.resolve('token', self._token)}".strip())
 
     def denies_account(self, answer: Answer, code: str) -> bool:
         """Return whether the token is refused: an expired one comes as a 403 {"message": "expired_token"}."""

@@ -6,7 +6,7 @@ import uuid
 from collections.abc import Callable, Mapping
 from typing import Any, Unpack
 
-from django_support_tickets.providers.base import CommonOptions, resolved
+from django_support_tickets.providers.base import CommonOptions
 from django_support_tickets.providers.http import (
     HttpProvider,
     dict_of,
@@ -64,7 +64,7 @@ class AcmeProvider(HttpProvider):
         self._api_key = api_key
 
     def authorization(self) -> HeaderAuth:
-        return HeaderAuth(f"Bearer {resolved(self._api_key)}")
+        return HeaderAuth(f"Bearer {self.resolve('api_key', self._api_key)}")
 
     def read_error(self, data: Any) -> tuple[str, str] | None:
         """Read {"error": {"code", "message"}}."""

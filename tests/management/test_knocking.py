@@ -163,7 +163,7 @@ class TestInThisProcess:
 
         account(webhook_secrets=unreachable)
         level, text = found(examine(using="default"), "webhooks")
-        assert (level, text) == (Level.FAIL, "an option given as a callable could not be read")
+        assert (level, text) == (Level.FAIL, "an option given as a callable could not be read: webhook_secrets")
 
     @pytest.mark.fault(93)
     def test_webhooks_that_cannot_be_stored(self, vendor: str) -> None:

@@ -21,7 +21,6 @@ from django_support_tickets.exceptions import (
     Refused,
     RemoteNotFound,
 )
-from django_support_tickets.providers.base import resolved
 from django_support_tickets.providers.http import (
     HttpProvider,
     before_sending,
@@ -397,10 +396,12 @@ class TestOptions:
 
     @pytest.mark.parametrize("gives", [None, "", " \n", 5, b"canary", {"token": "canary"}, KeyError("canary")])
     @pytest.mark.parametrize("name", ["base_url", "token"])
-    def test_a_callable_that_gives_no_text_is_an_error_that_names_the_operation(self, name: str, gives: Any) -> None:
+    def test_a_callable_that_gives_no_text_is_an_error_that_names_operation_and_option(
+        self, name: str, gives: Any
+    ) -> None:
         class Tokens(Desk):
             def authorization(self) -> HeaderAuth:
-                return HeaderAuth(resolved(broken) if name == "token" else "")
+                return HeaderAuth(self.resolve("token", broken) if name == "token" else "")
 
         def broken() -> Any:
             if isinstance(gives, Exception):
@@ -410,7 +411,8 @@ class TestOptions:
         provider = Tokens("desk", base_url=broken if name == "base_url" else "http://127.0.0.1:1")
         with pytest.raises(NotSent) as caught:
             provider.create(DRAFT)
-        assert str(caught.value) == "desk create: an option given as a callable could not be read (key key-1)"
+        cause = f"an option given as a callable could not be read: {name}"
+        assert str(caught.value) == f"desk create: {cause} (key key-1)"
         frames = [frame for frame, place in frames_of(caught.value) if "test_http" not in place]
         assert "canary" not in repr([frame.f_locals for frame in frames])
         with pytest.raises(NotSent, match="^desk download: an option"), provider.stream("download", "/file", limit=1):

@@ -9,7 +9,7 @@ from django.core import checks
 from django.utils.translation import gettext as _
 
 from django_support_tickets.exceptions import AccessDenied, Ambiguous, Busy, ProviderError, Refused, RemoteNotFound
-from django_support_tickets.providers.base import CommonOptions, Provider, resolved
+from django_support_tickets.providers.base import CommonOptions, Provider
 from django_support_tickets.providers.http.outcomes import before_sending, redirected
 from django_support_tickets.records import Download
 from django_support_tickets.transport import (
@@ -48,7 +48,7 @@ class HttpProvider(Provider):
     @property
     def base_url(self) -> str:
         """Return the address without a slash at its end; raise NotSent if it is a callable that fails."""
-        return resolved(self._base_url).rstrip("/")
+        return self.resolve("base_url", self._base_url).rstrip("/")
 
     @property
     def transport(self) -> Transport:
