@@ -65,7 +65,8 @@ class Crew:
                 try:
                     self._work(claim)
                 except BaseException as error:  # a provider may call sys.exit(), which must not end this worker
-                    logger.error("worker stopped by %s", type(error).__name__, extra={"event": "push.stopped"})
+                    facts = {"event": "push.stopped", "account": claim.entry.provider}
+                    logger.error("worker stopped by %s", type(error).__name__, extra=facts)
                 finally:
                     self._done.put(None)
         finally:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import sys
 import threading
+import uuid
 from collections.abc import Callable
 from typing import Any
 
@@ -223,15 +224,15 @@ class TestCrew:
         def work(claim: Any) -> None:
             sys.exit("with the text of a ticket")
 
-        crew = Crew(2, work)
+        crew, claim = Crew(2, work), Claim(OutboxEntry(provider="local"), uuid.uuid4(), "default")
         for _ in range(4):
-            crew.start("a claim")  # type: ignore[arg-type]
+            crew.start(claim)
             crew.wait()
         assert workers() == 1  # one is free again each time
         crew.close()
         assert crew.finished == 4
-        assert {(record.event, record.message) for record in caplog.records} == {
-            ("push.stopped", "worker stopped by SystemExit")
+        assert {(record.event, record.account, record.message) for record in caplog.records} == {
+            ("push.stopped", "local", "worker stopped by SystemExit")
         }
         assert "text" not in caplog.text
 
