@@ -27,7 +27,9 @@ logger = logging.getLogger(__name__)
 # What the libraries raise. Anything else is a mistake in a program and no ending of a request.
 LOST = (requests.RequestException, urllib3.exceptions.HTTPError, http.client.HTTPException, OSError, ValueError)
 
-NOT_SENT_CAUSES: tuple[tuple[type[BaseException], str], ...] = (
+Causes = tuple[tuple[type[BaseException], str], ...]
+
+NOT_SENT_CAUSES: Causes = (
     (BrokenFile, "a file is not as it was stored"),
     (urllib3.exceptions.NameResolutionError, "the host name cannot be resolved"),
     (ssl.SSLError, "the TLS certificate or handshake is not accepted"),
@@ -38,10 +40,11 @@ NOT_SENT_CAUSES: tuple[tuple[type[BaseException], str], ...] = (
 NO_TIME = "no time is left for it within the deadline"
 #: Causes on this side, whatever the vendor is like.
 OURS = {NO_TIME, "a file is not as it was stored", "a header value is malformed", "the request cannot be written"}
-AMBIGUOUS_CAUSES: tuple[tuple[type[BaseException], str], ...] = (
+AMBIGUOUS_CAUSES: Causes = (
     (BrokenFile, "a file is not as it was stored"),
     (TimeoutError, "the answer did not come in time"),
 )
+LOST_ANSWER = "the answer was lost or cut"
 
 
 def refuse_inside_transaction() -> None:
@@ -111,7 +114,7 @@ class Transport:
         """Yield the body as it arrives; raise Ambiguous when it is cut or late, a lasting one above `limit` bytes."""
         stream, size = response.iter_content(READ_BUFFER), 0
         facts = {"status": response.status_code, **self._facts(request)}
-        while chunk := _next_chunk(stream):
+        while chunk := next_chunk(stream, AMBIGUOUS_CAUSES, LOST_ANSWER):
             if isinstance(chunk, str):
                 raise Ambiguous(chunk, **facts)
             size += len(chunk)
@@ -165,8 +168,8 @@ class Transport:
             )
         except LOST as error:
             if call.byte_sent:
-                return _cause(error, AMBIGUOUS_CAUSES) or "the answer was lost or cut"
-            return _cause(error, NOT_SENT_CAUSES) or "no connection could be made"
+                return cause_of(error, AMBIGUOUS_CAUSES, LOST_ANSWER)
+            return cause_of(error, NOT_SENT_CAUSES, "no connection could be made")
         finally:
             if request.body is not None:
                 request.body.close()
@@ -175,22 +178,22 @@ class Transport:
         return {"alias": self.alias, "operation": request.operation, "key": request.key}
 
 
-def _next_chunk(stream: Iterator[bytes]) -> bytes | str:
+def next_chunk(stream: Iterator[bytes], causes: Causes, other: str) -> bytes | str:
     """Return the next bytes, b"" at the end, or the cause why there are none: see `Transport._start`."""
     try:
         return next(stream, b"")
     except LOST as error:
-        return _cause(error, AMBIGUOUS_CAUSES) or "the answer was lost or cut"
+        return cause_of(error, causes, other)
 
 
-def _cause(error: BaseException, causes: tuple[tuple[type[BaseException], str], ...]) -> str:
-    """Return the first cause whose class is among `error` and what it came from, "" if none is."""
+def cause_of(error: BaseException, causes: Causes, other: str) -> str:
+    """Return the first cause whose class is among `error` and what it came from, `other` if none is."""
     chain: list[BaseException] = []
     origin: BaseException | None = error
     while origin is not None and origin not in chain:
         chain.append(origin)
         origin = origin.__cause__ or origin.__context__
-    return next((cause for kind, cause in causes if any(isinstance(link, kind) for link in chain)), "")
+    return next((cause for kind, cause in causes if any(isinstance(link, kind) for link in chain)), other)
 
 
 def is_loopback(url: str) -> bool:

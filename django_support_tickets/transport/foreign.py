@@ -27,7 +27,7 @@ from urllib3.util import Timeout
 from django_support_tickets.exceptions import Ambiguous, NotSent, ProviderError, Refused
 from django_support_tickets.records import Download
 from django_support_tickets.transport.accounts import USER_AGENT
-from django_support_tickets.transport.client import LOST, is_loopback, refuse_inside_transaction
+from django_support_tickets.transport.client import LOST, cause_of, is_loopback, next_chunk, refuse_inside_transaction
 from django_support_tickets.transport.connections import (
     Deadline,
     PlainConnection,
@@ -37,6 +37,11 @@ from django_support_tickets.transport.connections import (
     call,
 )
 
+NOT_SENT_CAUSES = (
+    (NameResolutionError, "its host name cannot be resolved"),
+    (ssl.SSLError, "the TLS certificate or handshake of its host is not accepted"),
+)
+LATE = ((TimeoutError, "it did not come in time"),)
 CHUNK = 256 * 1024
 URL_MAX = 4096
 REDIRECTS_MAX = 3
@@ -275,16 +280,10 @@ def _request(
     except ForbiddenAddress:
         failure: tuple[type[ProviderError], str] = Refused, "its host has an address that is not public"
     except LOST as error:
-        failure = (Ambiguous, "its host did not answer") if call.byte_sent else (NotSent, _cause(error))
+        unreached = cause_of(error, NOT_SENT_CAUSES, "its host cannot be reached")
+        failure = (Ambiguous, "its host did not answer") if call.byte_sent else (NotSent, unreached)
     pool.close()
     return failure
-
-
-def _cause(error: Exception) -> str:
-    if isinstance(error, NameResolutionError):
-        return "its host name cannot be resolved"
-    is_tls = isinstance(error, ssl.SSLError) or isinstance(error.__cause__ or error.__context__, ssl.SSLError)
-    return "the TLS certificate or handshake of its host is not accepted" if is_tls else "its host cannot be reached"
 
 
 def _good(response: BaseHTTPResponse, errors: Errors) -> BaseHTTPResponse:
@@ -311,7 +310,7 @@ def _length(response: BaseHTTPResponse, limit: int, errors: Errors) -> int | Non
 
 def _chunks(response: BaseHTTPResponse, limit: int, errors: Errors) -> Iterator[bytes]:
     stream, size = response.stream(CHUNK, decode_content=False), 0
-    while chunk := _next_chunk(stream):
+    while chunk := next_chunk(stream, LATE, "it was lost or cut"):
         if isinstance(chunk, str):
             raise errors.about(Ambiguous, chunk, response.status)
         size += len(chunk)
@@ -319,12 +318,3 @@ def _chunks(response: BaseHTTPResponse, limit: int, errors: Errors) -> Iterator[
             del chunk  # personal data, which the traceback of an error would show
             errors.give_up(f"it is larger than {limit} bytes", response.status)
         yield chunk
-
-
-def _next_chunk(stream: Iterator[bytes]) -> bytes | str:
-    """Return the next bytes, b"" at the end, or the cause why there are none."""
-    try:
-        return next(stream, b"")
-    except LOST as error:
-        is_late = isinstance(error, TimeoutError) or isinstance(error.__cause__ or error.__context__, TimeoutError)
-        return "it did not come in time" if is_late else "it was lost or cut"
