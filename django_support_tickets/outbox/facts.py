@@ -8,10 +8,9 @@ from typing import Any
 
 from django.contrib.auth.base_user import AbstractBaseUser
 from django.db import IntegrityError, transaction
-from django.utils import timezone
 
 from django_support_tickets.exceptions import ProviderError
-from django_support_tickets.models import Submission, TicketEvent, moment_of
+from django_support_tickets.models import Submission, TicketEvent, database_time, moment_of
 from django_support_tickets.models.statements import Statement, inserting
 from django_support_tickets.outbox.claims import Claim
 from django_support_tickets.outbox.flight import ticket_id_of
@@ -35,11 +34,11 @@ def describe_cause(error: ProviderError) -> str:
 
 
 def write_event(claim: Claim, kind: TicketEvent.Kind, item: Item, changes: dict[str, Any]) -> None:
-    """Add a line to the ticket's timeline."""
+    """Add a line to the ticket's timeline, at the database's time, whatever the clock of this machine says."""
     _adding().run(
         claim.using,
         ticket_id=claim.entry.ticket_id,
-        at=timezone.now(),
+        at=claim.moment,
         kind=kind,
         source=TicketEvent.Source.PUSH,
         changes={"item": item.operation, "key": str(item.row.key), **changes},
@@ -49,9 +48,11 @@ def write_event(claim: Claim, kind: TicketEvent.Kind, item: Item, changes: dict[
 def note_decision(
     item: Submission, kind: TicketEvent.Kind, /, *, actor: AbstractBaseUser | None, source: str, **changes: Any
 ) -> None:
-    """Add what a person has decided to the timeline of the item's ticket."""
-    TicketEvent.objects.using(item._state.db).create(
+    """Add what a person has decided to the timeline of the item's ticket, at the database's time."""
+    using = str(item._state.db)
+    TicketEvent.objects.using(using).create(
         ticket_id=ticket_id_of(item),
+        at=database_time(using),
         kind=kind,
         source=source,
         actor_id=None if actor is None else actor.pk,

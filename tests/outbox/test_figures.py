@@ -13,6 +13,7 @@ from django_support_tickets.outbox import (
     claims,
     crew,
     delivery,
+    facts,
     flight,
     items,
     leases,
@@ -109,7 +110,7 @@ class TestClocks:
 
     @pytest.mark.parametrize(
         "module",
-        [claims, crew, delivery, flight, items, leases, push, searching, settling, storing, statements, pauses],
+        [claims, crew, delivery, facts, flight, items, leases, push, searching, settling, storing, statements, pauses],
     )
     def test_no_clock_of_this_machine_is_asked(self, module: ModuleType) -> None:
         source = inspect.getsource(module)
