@@ -16,6 +16,8 @@ from django_support_tickets.models import Ticket
 from django_support_tickets.providers import Provider, providers
 from django_support_tickets.records import clean_text
 
+Ask = Callable[[Any, str], dict[str, str] | None]
+
 logger = logging.getLogger(__name__)
 
 #: What a customer never says about themselves: it comes from SUPPORT_TICKETS_CUSTOMER_RESOLVER.
@@ -64,9 +66,9 @@ def customer_of(user: Any, alias: str) -> dict[str, str] | None:
     return None if found is None else {name: _usable(name, found.get(name), alias) for name in CUSTOMER_FIELDS}
 
 
-def offered(user: Any, alias: str) -> Provider | None:
+def offered(user: Any, alias: str, *, ask: Ask = customer_of) -> Provider | None:
     """Return the provider of an account that a user may raise tickets at; None: there is no such account for them."""
-    is_offered = alias in providers and (is_agent(user) or customer_of(user, alias) is not None)
+    is_offered = alias in providers and (is_agent(user) or ask(user, alias) is not None)
     return provider_at(alias) if is_offered else None
 
 

@@ -82,6 +82,19 @@ class TestWithResolver:
         assert {name: getattr(ticket, name) for name in ANN} == ANN
         assert (answer.json()["contact_name"], answer.json()["contact_email"]) == ("Ann", "ann@example.com")
 
+    def test_it_is_asked_once_for_a_ticket(self, settings: Any, as_customer: APIClient, customer: User) -> None:
+        asked = []
+
+        def resolve(user: User, alias: str) -> dict[str, str]:
+            asked.append((user, alias))
+            return ANN
+
+        settings.SUPPORT_TICKETS_CUSTOMER_RESOLVER = resolve
+        draft = as_customer.post(URL, {**HELLO, "draft": True}, format="json").json()
+        assert asked == [(customer, "desk")]
+        assert as_customer.post(f"{URL}{draft['key']}/submit/").status_code == 200
+        assert asked == [(customer, "desk")] * 2
+
     def test_an_account_that_it_does_not_offer_is_not_there(self, resolver: None, as_other: APIClient) -> None:
         unoffered = as_other.post(URL, HELLO, format="json")
         missing = as_other.post(URL, {**HELLO, "provider": "nobody"}, format="json")

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from functools import cache, cached_property
 from typing import Any
 
 from django.utils.translation import gettext as _
@@ -7,7 +8,7 @@ from rest_framework import serializers
 
 from django_support_tickets.api.idempotency import kept_of_request
 from django_support_tickets.api.raising import check_uploads, edit_draft, raise_ticket
-from django_support_tickets.api.scope import CUSTOMER_FIELDS, customer_of, offered
+from django_support_tickets.api.scope import CUSTOMER_FIELDS, Ask, customer_of, offered
 from django_support_tickets.api.sentences import OF_CLOSINGS, OF_TICKETS
 from django_support_tickets.api.serializers.fields import (
     AboutField,
@@ -97,7 +98,7 @@ class TicketSerializer(QuickSerializer[Ticket]):
     def validate(self, attrs: Attrs) -> Attrs:
         """Ask the account what it takes; every complaint names its field, and nothing is stored yet."""
         attrs["provider"] = alias = self._alias(attrs)
-        provider = offered(self.context["request"].user, alias)
+        provider = offered(self.context["request"].user, alias, ask=self._customer_of)
         if provider is None:
             raise serializers.ValidationError({"provider": [_("There is no such account.")]}, code="unknown")
         self._refuse_files(attrs)
@@ -116,7 +117,7 @@ class TicketSerializer(QuickSerializer[Ticket]):
     def _contact(self, provider: Provider, is_moving: bool) -> dict[str, str]:
         """Return who raises the ticket, as the vendor knows them; raise ValidationError if it needs to know more."""
         requester = getattr(self.instance, "requester", None) or self.context["request"].user
-        found = customer_of(requester, provider.alias)
+        found = self._customer_of(requester, provider.alias)
         if found is None:
             raise serializers.ValidationError({"provider": [_("There is no such account.")]}, code="unknown")
         if is_moving:  # what one vendor knows them by is nothing to another
@@ -152,6 +153,11 @@ class TicketSerializer(QuickSerializer[Ticket]):
         """Store what was changed of a draft; files are added one by one."""
         edit_draft(instance, {name: value for name, value in validated_data.items() if name not in NO_COLUMNS})
         return instance
+
+    @cached_property
+    def _customer_of(self) -> Ask:
+        """Ask the resolver once for what it offers and what it says."""
+        return cache(customer_of)
 
     def _alias(self, attrs: Attrs) -> str:
         alias = attrs.get("provider") or getattr(self.instance, "provider", "") or only_alias()
