@@ -11,7 +11,7 @@ from django_support_tickets.admin.base import SOURCE, BaseTicketAdmin
 from django_support_tickets.admin.offers import ACTIONS, BY_NAME
 from django_support_tickets.admin.outlook import Sending, pause_sentence
 from django_support_tickets.admin.wording import exactly, fetching, sending
-from django_support_tickets.admin.work import ask_for_news, decision, hasten, make_due
+from django_support_tickets.admin.work import ask_for_news, decision, hasten, make_due, take_back
 from django_support_tickets.dispatch import wake
 from django_support_tickets.models import OutboxEntry, Ticket, moment_of
 from django_support_tickets.models.pauses import paused
@@ -71,7 +71,7 @@ class ActingAdmin(BaseTicketAdmin):
         self.say(request, _("It is not sent."))
 
     def _edit(self, request: HttpRequest, ticket: Ticket) -> None:
-        if not ticket.back_to_draft():
+        if not take_back(ticket, actor=request.user):
             raise ValidationError(_("It is not refused (any more)."))
 
     def _close(self, request: HttpRequest, ticket: Ticket) -> None:

@@ -13,7 +13,7 @@ from django.utils.module_loading import import_string
 
 from django_support_tickets.conf import settings
 from django_support_tickets.dispatch import wake
-from django_support_tickets.models import Attachment, EpochNow, OutboxEntry, Submission, TicketEvent
+from django_support_tickets.models import Attachment, EpochNow, OutboxEntry, Submission, Ticket, TicketEvent
 
 OUTBOX = "django_support_tickets.outbox.decisions"
 FACTS = "django_support_tickets.outbox.facts"
@@ -34,8 +34,16 @@ def known_remote_id(item: Submission) -> str:
 
 def note_submitted(item: Submission, operation: OutboxEntry.Item, *, actor: Any) -> None:
     """Write into the timeline who has submitted a ticket, comment or file in the admin."""
-    note: Callable[..., None] = import_string(f"{FACTS}.note_decision")
-    note(item, TicketEvent.Kind.SUBMITTED, actor=actor, source=TicketEvent.Source.ADMIN, item=operation)
+    _note(item, TicketEvent.Kind.SUBMITTED, operation, actor=actor)
+
+
+def take_back(ticket: Ticket, *, actor: Any) -> bool:
+    """Make a refused ticket a draft again, which its timeline tells; return False if it is not refused (any more)."""
+    with transaction.atomic(using=ticket._state.db):
+        is_taken = ticket.back_to_draft()
+        if is_taken:
+            _note(ticket, TicketEvent.Kind.CANCELLED, OutboxEntry.Item.CREATE, actor=actor)
+    return is_taken
 
 
 def make_due(alias: str, remote_ids: Collection[str], *, using: str) -> int:
@@ -64,6 +72,11 @@ def ask_for_news(alias: str, *, using: str) -> None:
         transaction.on_commit(partial(_pull, alias, using=using), using=using, robust=True)
     else:
         wake(alias, using=using)
+
+
+def _note(item: Submission, kind: TicketEvent.Kind, operation: OutboxEntry.Item, *, actor: Any) -> None:
+    note: Callable[..., None] = import_string(f"{FACTS}.note_decision")
+    note(item, kind, actor=actor, source=TicketEvent.Source.ADMIN, item=operation)
 
 
 def _pull(alias: str, *, using: str) -> None:

@@ -191,6 +191,8 @@ class TestDecisions:
         ticket = make_ticket(delivery=Delivery.REFUSED, delivery_error="no e-mail")
         act(client, "edit", ticket)
         assert "Draft for local" in text_of(client.get(url("change", ticket.pk)))
+        event = ticket.events.get()
+        assert (event.kind, event.source, event.actor is not None) == ("cancelled", "admin", True)
         assert "not refused" in act(client, "edit", make_ticket())
 
     def test_what_is_queued_can_be_cancelled(self, client: Client, make_ticket: Make, make_comment: Make) -> None:
