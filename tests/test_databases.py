@@ -32,7 +32,8 @@ from django_support_tickets.models import (
     moment_of,
 )
 from django_support_tickets.models.pauses import state_of
-from django_support_tickets.outbox.claims import claim_next, repeated
+from django_support_tickets.models.retries import repeated
+from django_support_tickets.outbox.claims import claim_next
 from django_support_tickets.outbox.push import push
 from django_support_tickets.sync import hint_all, pull
 from tests.outbox.paper import reset_desk

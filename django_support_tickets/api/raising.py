@@ -22,7 +22,7 @@ from django_support_tickets.attachments.intake import validate_files
 from django_support_tickets.attachments.rules import check_company, require
 from django_support_tickets.attachments.storing import StorageFailed
 from django_support_tickets.models import Attachment, Comment, Delivery, OutboxEntry, Submission, Ticket, TicketEvent
-from django_support_tickets.outbox.claims import repeated
+from django_support_tickets.models.retries import repeated
 from django_support_tickets.outbox.facts import note_decision
 from django_support_tickets.outbox.validation import provider_of
 from django_support_tickets.providers import Provider

@@ -34,7 +34,7 @@ from django_support_tickets.models import (
     TicketEvent,
     WebhookDelivery,
 )
-from django_support_tickets.outbox.claims import repeated
+from django_support_tickets.models.retries import repeated
 from django_support_tickets.records import Status
 
 logger = logging.getLogger(__name__)

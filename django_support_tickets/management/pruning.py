@@ -28,7 +28,7 @@ from django_support_tickets.models import (
     WebhookDelivery,
     milliseconds,
 )
-from django_support_tickets.outbox.claims import repeated
+from django_support_tickets.models.retries import repeated
 from django_support_tickets.providers import providers
 from django_support_tickets.records import Status
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import logging
-import random
-import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import TypeVar
@@ -18,6 +16,7 @@ from django_support_tickets.merge.batch import Batch
 from django_support_tickets.merge.guard import COLUMNS, Stored
 from django_support_tickets.merge.writing import begin_writing
 from django_support_tickets.models import Ticket, TicketEvent
+from django_support_tickets.models.retries import repeated
 from django_support_tickets.providers import providers
 
 logger = logging.getLogger(__name__)
@@ -71,22 +70,13 @@ def unique_pages(fetched: Sequence[Fetched]) -> Iterator[list[Fetched]]:
 
 
 def in_transaction(work: Callable[[], T], *, using: str) -> T:
-    """Return what `work` returns from one transaction, started over on deadlocks and lost serialisation races.
+    """Return what `work` returns from one transaction, which is run again as `repeated` does."""
 
-    Inside a transaction of the caller's it runs once: what the database has undone cannot be repeated from here.
-    """
-    connection = connections[using]
-    tries = 1 if connection.in_atomic_block else TRIES
-    for attempt in range(1, tries + 1):
-        try:
-            with transaction.atomic(using=using):
-                return work()
-        except OperationalError:
-            if attempt == tries:
-                raise
-            connection.close_if_unusable_or_obsolete()
-            time.sleep(random.uniform(0, 0.05 * 2**attempt))  # noqa: S311 -- spreads load, guards nothing
-    raise AssertionError("unreachable")
+    def begin() -> T:
+        with transaction.atomic(using=using):
+            return work()
+
+    return repeated(begin, using=using, times=TRIES)
 
 
 def write_page(batch: Batch, page: Sequence[Fetched], write: Write) -> MergeCounts:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from django_support_tickets.exceptions import AccessDenied, Ambiguous, Busy, NotSent, ProviderError
 from django_support_tickets.models.pauses import note_failure, note_success, pause_busy, pause_denied
-from django_support_tickets.outbox.claims import Claim, repeated
+from django_support_tickets.models.retries import repeated
+from django_support_tickets.outbox.claims import Claim
 from django_support_tickets.outbox.facts import describe_cause
 
 

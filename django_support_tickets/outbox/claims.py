@@ -5,15 +5,16 @@ from __future__ import annotations
 import random
 import time
 import uuid
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, TypeVar
+from typing import Any
 
-from django.db import InterfaceError, OperationalError, connections, transaction
+from django.db import connections, transaction
 from django.db.models import QuerySet
 
 from django_support_tickets.models import EpochNow, OutboxEntry, Ticket, milliseconds, moment_of
+from django_support_tickets.models.retries import repeated
 from django_support_tickets.models.statements import Statement
 from django_support_tickets.outbox.items import Item
 from django_support_tickets.outbox.leases import (
@@ -29,8 +30,6 @@ from django_support_tickets.outbox.leases import (
     waiting,
 )
 from django_support_tickets.records import clean_text
-
-T = TypeVar("T")
 
 BACKOFF_BASE = 30.0
 BACKOFF_MAX = 3600.0
@@ -127,23 +126,6 @@ def backoff(trying: float) -> float:
     With three times what was waited so far, tries come about as far apart as with a wait that doubles.
     """
     return random.uniform(0, min(BACKOFF_MAX, BACKOFF_BASE + 3 * trying))  # noqa: S311 -- spreads load
-
-
-def repeated(action: Callable[[], T], *, using: str, times: int = 5) -> T:
-    """Return what a whole transaction returns, run again after a deadlock, a locked database or a lost connection.
-
-    Inside a transaction of the caller's it runs once: what the database has undone cannot be repeated from here.
-    """
-    tries = 1 if connections[using].in_atomic_block else times
-    for attempt in range(1, tries + 1):
-        try:
-            return action()
-        except (OperationalError, InterfaceError):
-            if attempt == tries:
-                raise
-            connections[using].close_if_unusable_or_obsolete()
-            time.sleep(random.uniform(0.01, 0.1) * 2 ** (attempt - 1))  # noqa: S311 -- spreads load
-    raise AssertionError("unreachable")
 
 
 def _lease(shape: dict[str, Any], values: dict[str, Any], *, using: str) -> int:

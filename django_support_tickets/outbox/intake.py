@@ -13,8 +13,8 @@ from django.utils.module_loading import import_string
 from django_support_tickets.attachments.intake import prepare_attachment
 from django_support_tickets.conf import settings
 from django_support_tickets.models import Attachment, Comment, Delivery, EpochNow, OutboxEntry, Submission, Ticket
+from django_support_tickets.models.retries import repeated
 from django_support_tickets.models.statements import Slot, Statement, slot
-from django_support_tickets.outbox.claims import repeated
 from django_support_tickets.outbox.items import SENDABLE, outgoing
 from django_support_tickets.outbox.validation import provider_of, validate_comment, validate_ticket
 from django_support_tickets.records import clean_text

@@ -20,8 +20,9 @@ from django_support_tickets.models import (
     Ticket,
     TicketEvent,
 )
+from django_support_tickets.models.retries import repeated
 from django_support_tickets.models.statements import Statement, deleting
-from django_support_tickets.outbox.claims import Claim, repeated
+from django_support_tickets.outbox.claims import Claim
 from django_support_tickets.outbox.facts import Event, keep_fact, log_facts, write_event
 from django_support_tickets.outbox.items import Item, Kind, queued_comments, queued_files
 from django_support_tickets.outbox.leases import mine

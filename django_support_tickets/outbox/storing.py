@@ -11,8 +11,9 @@ from django.db.models import Case, Exists, OuterRef, QuerySet, When
 
 from django_support_tickets.merge import cleaning, next_poll, ownership
 from django_support_tickets.models import Attachment, Delivery, Ticket, WebhookDelivery, moment_of
+from django_support_tickets.models.retries import repeated
 from django_support_tickets.models.statements import Statement, slot, updating
-from django_support_tickets.outbox.claims import Claim, repeated
+from django_support_tickets.outbox.claims import Claim
 from django_support_tickets.outbox.facts import log_facts
 from django_support_tickets.outbox.items import Item, Kind, Row
 from django_support_tickets.providers import providers

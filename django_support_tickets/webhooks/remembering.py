@@ -8,7 +8,7 @@ from django.db.models.constants import OnConflict
 from django.utils import timezone
 
 from django_support_tickets.models import database_time
-from django_support_tickets.outbox.claims import repeated
+from django_support_tickets.models.retries import repeated
 from django_support_tickets.records import WebhookEvent
 
 #: Between two fetches of a ticket, however many webhooks name it.

@@ -11,8 +11,9 @@ from django.db import InterfaceError, OperationalError, connection, transaction
 from django.db.models import F
 
 from django_support_tickets.models import Comment, Delivery, OutboxEntry, Ticket, TicketEvent
+from django_support_tickets.models.retries import repeated
 from django_support_tickets.outbox import claims
-from django_support_tickets.outbox.claims import Claim, claim_next, extend, mark, release, repeated
+from django_support_tickets.outbox.claims import Claim, claim_next, extend, mark, release
 from django_support_tickets.outbox.delivery import deliver
 from django_support_tickets.outbox.items import Item, Kind, next_item
 from django_support_tickets.outbox.leases import START_SECONDS
