@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from django.contrib.auth import get_user_model
 from django.core.files.base import ContentFile
 
 from django_support_tickets.models import Attachment, Comment, Ticket
@@ -44,6 +45,12 @@ def raised() -> Callable[..., Ticket]:
         return Ticket.objects.create(subject=subject, description="Since noon.", **values)
 
     return create
+
+
+@pytest.fixture
+def actor() -> Any:
+    """Somebody who decides."""
+    return get_user_model().objects.create_user("ana")
 
 
 @pytest.fixture

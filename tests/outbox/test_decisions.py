@@ -1,4 +1,4 @@
-"""What a person decides, and what is no longer possible."""
+"""What a person takes back, closes and raises again, and what is no longer possible."""
 
 from __future__ import annotations
 
@@ -7,28 +7,17 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from django.contrib.auth import get_user_model
 from django.contrib.contenttypes.models import ContentType
 from django.core.exceptions import ValidationError
-from django.core.files.base import ContentFile
 from django.core.files.storage import InMemoryStorage, storages
 
 from django_support_tickets.exceptions import Ambiguous, NotSent, Refused
-from django_support_tickets.models import Attachment, Comment, Delivery, OutboxEntry, Ticket, TicketEvent
+from django_support_tickets.models import Comment, Delivery, OutboxEntry, Ticket, TicketEvent
 from django_support_tickets.outbox.claims import Claim, mark
-from django_support_tickets.outbox.decisions import (
-    cancel,
-    close_here,
-    known_remote_id,
-    raise_again,
-    request_close,
-    settle,
-)
+from django_support_tickets.outbox.decisions import cancel, close_here, raise_again, request_close, settle
 from django_support_tickets.outbox.items import Item, Kind
 from django_support_tickets.outbox.push import push
-from django_support_tickets.outbox.settling import LeaseLost, settle_delivered
-from django_support_tickets.records import AttachmentRules, Capabilities, Status, TicketRecord
-from django_support_tickets.signals import ticket_delivered
+from django_support_tickets.records import AttachmentRules, Capabilities, Status
 from tests.outbox.conftest import PICTURE
 from tests.outbox.paper import FULL, Desk
 from tests.simulator.passing import pass_time
@@ -56,241 +45,6 @@ class TroubledStorage(InMemoryStorage):
         return super()._save(name, content)
 
 
-@pytest.fixture
-def actor() -> Any:
-    return get_user_model().objects.create_user("ana")
-
-
-@pytest.fixture
-def uncertain(desk: Desk, raised: Raise) -> Ticket:
-    """A ticket of a vendor that cannot be searched, whose answer was lost."""
-    desk.capabilities = UNSEARCHABLE
-    ticket = raised()
-    desk.at("create", LOST)
-    push("paper")
-    ticket.refresh_from_db()
-    return ticket
-
-
-def last_event(ticket: Ticket) -> TicketEvent:
-    return ticket.events.latest("pk")
-
-
-class TestSettleTicket:
-    def test_it_exists(self, desk: Desk, uncertain: Ticket, actor: Any) -> None:
-        settle(uncertain, exists=" R7 ", actor=actor, source=TicketEvent.Source.ADMIN)
-        assert (uncertain.delivery, uncertain.remote_id, uncertain.delivery_error) == (Delivery.DELIVERED, "R7", "")
-        assert uncertain.delivered_at is not None and uncertain.next_poll_at is not None
-        event = last_event(uncertain)
-        assert (event.kind, event.actor, event.source) == (TicketEvent.Kind.SETTLED, actor, "admin")
-        assert event.changes["remote_id"] == "R7"
-        assert push("paper").delivered == 0
-
-    def test_it_is_sent_again(self, desk: Desk, uncertain: Ticket) -> None:
-        settle(uncertain, send_again=True)
-        assert (uncertain.delivery, uncertain.delivery_error) == (Delivery.QUEUED, "")
-        assert last_event(uncertain).changes["send_again"] is True
-        assert push("paper").delivered == 1
-        assert desk.calls == ["create", "create"]
-
-    def test_what_waited_behind_it_goes_on(self, desk: Desk, raised: Raise, said: Any) -> None:
-        desk.capabilities = UNSEARCHABLE
-        ticket = raised()
-        said(ticket)
-        desk.at("create", LOST)
-        push("paper")
-        desk.tickets["R7"] = TicketRecord(remote_id="R7")
-        ticket.refresh_from_db()
-        settle(ticket, exists="R7")
-        assert push("paper").delivered == 1
-
-    def test_files_that_travelled_are_settled_with_it(self, desk: Desk, raised: Raise, attached: Any) -> None:
-        desk.capabilities = UNSEARCHABLE
-        ticket = raised()
-        attached(ticket)
-        desk.at("create", LOST)
-        push("paper")
-        ticket.refresh_from_db()
-        settle(ticket, exists="R7")
-        assert Attachment.objects.get().delivery == Delivery.DELIVERED
-
-    def test_a_file_that_came_later_is_not(self, desk: Desk, raised: Raise, attached: Any) -> None:
-        desk.capabilities = UNSEARCHABLE
-        ticket = raised()
-        attached(ticket)
-        desk.at("create", LOST)
-        push("paper")
-        Attachment.objects.bulk_create([Attachment(ticket=ticket, file=ContentFile(PICTURE, name="late.png"))])
-        ticket.refresh_from_db()
-        settle(ticket, exists="R7")
-        assert list(Attachment.objects.order_by("pk").values_list("delivery", flat=True)) == ["delivered", "queued"]
-
-    def test_it_is_announced(self, desk: Desk, uncertain: Ticket, django_capture_on_commit_callbacks: Any) -> None:
-        heard: list[str] = []
-
-        def hear(ticket: Ticket, **kwargs: Any) -> None:
-            heard.append(str(ticket.remote_id))
-
-        ticket_delivered.connect(hear)
-        try:
-            with django_capture_on_commit_callbacks(execute=True):
-                settle(uncertain, exists="R7")
-        finally:
-            ticket_delivered.disconnect(hear)
-        assert heard == ["R7"]
-
-    @pytest.mark.parametrize("remote_id", ["", "  ", "../x", "a b", "a/b", "x" * 256, "a\n"])
-    @pytest.mark.fault(36)
-    def test_what_cannot_be_an_id_is_refused(self, desk: Desk, uncertain: Ticket, remote_id: str) -> None:
-        if remote_id == "a\n":
-            remote_id = "a\nb"
-        with pytest.raises(ValidationError, match="cannot be a remote id"):
-            settle(uncertain, exists=remote_id)
-        assert Ticket.objects.get().delivery == Delivery.UNCERTAIN
-
-    def test_the_id_of_another_ticket_is_refused_and_names_it(
-        self, desk: Desk, uncertain: Ticket, raised: Raise
-    ) -> None:
-        other = raised()
-        push("paper")
-        with pytest.raises(ValidationError, match=str(other.key)):
-            settle(uncertain, exists="R1")
-
-    def test_the_copy_that_a_pull_has_imported_is_absorbed(self, desk: Desk, uncertain: Ticket) -> None:
-        copy = Ticket(
-            provider="paper",
-            remote_id="R7",
-            origin=Ticket.Origin.VENDOR,
-            subject="Deposit missing",
-            delivery=Delivery.DELIVERED,
-        )
-        Ticket.objects.bulk_create([copy])
-        settle(uncertain, exists="R7")
-        assert Ticket.objects.get() == uncertain
-
-    def test_both_answers_or_none_are_no_decision(self, desk: Desk, uncertain: Ticket) -> None:
-        for answers in ({}, {"exists": "R7", "send_again": True}):
-            with pytest.raises(ValidationError, match="Say either"):
-                settle(uncertain, **answers)  # type: ignore[arg-type]
-
-    def test_it_can_be_settled_once(self, desk: Desk, uncertain: Ticket) -> None:
-        stale = Ticket.objects.get()
-        settle(uncertain, exists="R7")
-        for answers in ({"exists": "R8"}, {"send_again": True}):
-            with pytest.raises(ValidationError, match="not uncertain"):
-                settle(stale, **answers)  # type: ignore[arg-type]
-        assert Ticket.objects.get().remote_id == "R7"
-        assert TicketEvent.objects.filter(kind=TicketEvent.Kind.SETTLED).count() == 1
-
-    @pytest.mark.fault(12)
-    def test_a_late_answer_is_shown(self, desk: Desk, raised: Raise, claimed: Callable[..., Claim]) -> None:
-        desk.capabilities = UNSEARCHABLE
-        ticket = raised()
-        claim = claimed()
-        item = Item(Kind.CREATE, claim.entry.ticket)
-        mark(claim, item, lease_seconds=60)
-        pass_time(61)
-        push("paper")
-        assert known_remote_id(ticket) == ""
-        with pytest.raises(LeaseLost):
-            settle_delivered(claim, item, TicketRecord(remote_id="R7"))
-        assert known_remote_id(ticket) == "R7"
-        with pytest.raises(ValidationError, match="named its remote id, R7"):
-            settle(ticket, send_again=True)
-        settle(ticket, exists="R7")
-        assert ticket.remote_id == "R7"
-
-    @pytest.mark.fault(12)
-    def test_an_answer_that_comes_after_the_decision_keeps_it_from_being_sent(
-        self, desk: Desk, raised: Raise, claimed: Callable[..., Claim]
-    ) -> None:
-        desk.capabilities = UNSEARCHABLE
-        ticket = raised()
-        claim = claimed()
-        item = Item(Kind.CREATE, claim.entry.ticket)
-        mark(claim, item, lease_seconds=60)
-        pass_time(61)
-        push("paper")
-        settle(ticket, send_again=True)
-        with pytest.raises(LeaseLost):
-            settle_delivered(claim, item, TicketRecord(remote_id="R7"))
-        assert push("paper").delivered == 1
-        ticket.refresh_from_db()
-        assert (ticket.remote_id, desk.calls) == ("R7", [])
-
-
-class TestSettleItems:
-    @pytest.fixture
-    def ticket(self, desk: Desk, raised: Raise) -> Ticket:
-        ticket = raised()
-        push("paper")
-        ticket.refresh_from_db()
-        return ticket
-
-    def lose(self, desk: Desk, operation: str) -> None:
-        desk.at(operation, LOST)
-        desk.at("get", Refused("the vendor refuses it"))
-        push("paper")
-        pass_time(61)
-        assert push("paper").uncertain == 1
-
-    def test_a_comment_exists(self, desk: Desk, ticket: Ticket, said: Any) -> None:
-        comment = said(ticket)
-        self.lose(desk, "comment")
-        settle(comment, exists="C9")
-        assert (comment.delivery, comment.remote_id) == (Delivery.DELIVERED, "C9")
-
-    def test_a_comment_exists_at_a_vendor_that_gives_no_ids(self, desk: Desk, ticket: Ticket, said: Any) -> None:
-        comment = said(ticket)
-        self.lose(desk, "comment")
-        settle(comment, exists="")
-        assert (comment.delivery, comment.remote_id) == (Delivery.DELIVERED, None)
-
-    def test_a_comment_takes_the_place_of_the_copy_that_a_pull_has_stored(
-        self, desk: Desk, ticket: Ticket, said: Any
-    ) -> None:
-        comment = said(ticket)
-        self.lose(desk, "comment")
-        Comment.objects.bulk_create(
-            [Comment(ticket=ticket, body="Any news?", remote_id="C9", delivery=Delivery.DELIVERED)]
-        )
-        settle(comment, exists="C9")
-        assert Comment.objects.get() == comment
-
-    def test_a_comment_cannot_have_the_id_of_another(self, desk: Desk, ticket: Ticket, said: Any) -> None:
-        first = said(ticket)
-        push("paper")
-        comment = said(ticket, "And now?")
-        self.lose(desk, "comment")
-        with pytest.raises(ValidationError, match=str(first.key)):
-            settle(comment, exists="C1")
-
-    def test_a_file_is_sent_again(self, desk: Desk, ticket: Ticket, attached: Any) -> None:
-        file = attached(ticket)
-        self.lose(desk, "upload")
-        file.refresh_from_db()
-        assert file.delivery == Delivery.UNCERTAIN
-        settle(file, send_again=True)
-        assert push("paper").delivered == 1
-
-    def test_a_closing(self, desk: Desk, ticket: Ticket) -> None:
-        request_close(ticket)
-        self.lose(desk, "close")
-        ticket.refresh_from_db()
-        with pytest.raises(ValidationError, match="not the remote id of the ticket"):
-            settle(ticket, exists="R9")
-        settle(ticket, exists="R1")
-        assert ticket.close_delivery == Delivery.DELIVERED
-
-    def test_a_closing_is_sent_again(self, desk: Desk, ticket: Ticket) -> None:
-        request_close(ticket)
-        self.lose(desk, "close")
-        settle(ticket, send_again=True)
-        assert push("paper").delivered == 1
-        ticket.refresh_from_db()
-        assert ticket.status == Status.CLOSED
-
-
 class TestCancel:
     @pytest.mark.fault(15)
     def test_a_ticket_is_a_draft_again_and_is_not_sent(self, desk: Desk, raised: Raise, actor: Any) -> None:
@@ -298,7 +52,7 @@ class TestCancel:
         cancel(ticket, actor=actor, source=TicketEvent.Source.API)
         assert (ticket.delivery, ticket.submitted_at) == (Delivery.DRAFT, None)
         assert not OutboxEntry.objects.exists()
-        event = last_event(ticket)
+        event = ticket.events.latest("pk")
         assert (event.kind, event.actor, event.source) == (TicketEvent.Kind.CANCELLED, actor, "api")
         assert push("paper").delivered == 0
         ticket.subject = "Edited"
@@ -439,7 +193,7 @@ class TestClosing:
         close_here(ticket, actor=actor)
         assert (ticket.status, ticket.next_poll_at) == (Status.CLOSED, None)
         assert ticket.closed_at is not None
-        event = last_event(ticket)
+        event = ticket.events.latest("pk")
         assert (event.kind, event.actor, event.changes["status"]) == (TicketEvent.Kind.CLOSED_HERE, actor, "open")
         with pytest.raises(ValidationError, match="closed already"):
             close_here(ticket)
@@ -464,8 +218,8 @@ class TestRaiseAgain:
         copy = draft.attachments.get()
         assert copy.file.name != ticket.attachments.get().file.name
         assert (copy.name, copy.file.read()) == ("receipt.png", PICTURE)
-        assert last_event(draft).changes["raised_from"] == str(ticket.key)
-        event = last_event(ticket)
+        assert draft.events.latest("pk").changes["raised_from"] == str(ticket.key)
+        event = ticket.events.latest("pk")
         assert (event.kind, event.actor) == (TicketEvent.Kind.RAISED_AGAIN, actor)
         assert event.changes["raised_as"] == str(draft.key)
         draft.submit()
@@ -501,14 +255,3 @@ class TestRaiseAgain:
             raise_again(ticket)
         assert Ticket.objects.get() == ticket
         assert "AKIASECRET" not in f"{caplog.text} {caught.value!r}"
-
-
-class TestWaking:
-    def test_a_decision_asks_for_a_worker(
-        self, desk: Desk, uncertain: Ticket, settings: Any, django_capture_on_commit_callbacks: Any
-    ) -> None:
-        settings.SUPPORT_TICKETS_DISPATCHER = "inline"
-        with django_capture_on_commit_callbacks(execute=True):
-            settle(uncertain, send_again=True)
-        uncertain.refresh_from_db()
-        assert uncertain.delivery == Delivery.DELIVERED
