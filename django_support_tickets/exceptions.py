@@ -4,6 +4,8 @@ from typing import Any
 
 from django.core.exceptions import ImproperlyConfigured
 
+from django_support_tickets.phrases import one_line
+
 
 class InvalidProvider(ImproperlyConfigured):
     """An alias, BACKEND or OPTIONS of SUPPORT_TICKETS_PROVIDERS cannot be used."""
@@ -15,11 +17,6 @@ class WebhookRejected(Exception):
     def __init__(self, reason: str, *, status: int = 401) -> None:
         super().__init__(reason)
         self.status = status
-
-
-def _one_line(text: object) -> str:
-    # A provider of the project's own may pass on what its vendor says.
-    return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in str(text or ""))
 
 
 class ProviderError(Exception):
@@ -48,14 +45,15 @@ class ProviderError(Exception):
         is_lasting: bool = False,
     ) -> None:
         super().__init__(cause)
-        self.cause = _one_line(cause)
+        # A provider of the project's own may pass on what its vendor says.
+        self.cause = one_line(cause)
         self.alias = alias
         self.operation = operation
         self.key = key
         self.status = status
-        self.code = _one_line(code)
+        self.code = one_line(code)
         self.reason = reason
-        self.request_id = _one_line(request_id)
+        self.request_id = one_line(request_id)
         self.retry_after = retry_after
         self.is_ours = is_ours
         self.is_lasting = is_lasting

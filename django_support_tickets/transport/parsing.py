@@ -6,7 +6,8 @@ import re
 import sys
 from typing import Any
 
-from django_support_tickets.records import clean_text, one_line
+from django_support_tickets.phrases import one_line
+from django_support_tickets.records import clean_text
 
 __all__ = ["clean_text", "parse_json", "redact"]
 
