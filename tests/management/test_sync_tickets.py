@@ -329,6 +329,11 @@ def wait_for(process: subprocess.Popen[str], line: str) -> None:
     raise AssertionError(process.stderr and process.stderr.read())
 
 
+def here(seconds: float) -> float:
+    """Return so many seconds of a free machine at the load that this one has."""
+    return seconds * max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))
+
+
 @pytest.mark.fault(95)
 class TestProcess:
     def test_watch_sends_and_fetches_until_it_is_told_to_end(self, start):
@@ -338,7 +343,7 @@ class TestProcess:
         process.send_signal(signal.SIGTERM)
         _, err = process.communicate(timeout=60)
         assert (process.returncode, err) == (0, "")
-        assert time.monotonic() - started < 40
+        assert time.monotonic() - started < here(5)
 
     @pytest.mark.parametrize("call", ["get", pytest.param("create", marks=pytest.mark.services)])
     def test_a_vendor_that_does_not_answer_cannot_keep_it(self, start, call):
@@ -347,7 +352,7 @@ class TestProcess:
         started = time.monotonic()
         process.send_signal(signal.SIGTERM)
         _, err = process.communicate(timeout=60)
-        assert time.monotonic() - started < 40
+        assert time.monotonic() - started < here(5)
         assert "Traceback" not in err and process.returncode in (0, 130)
 
     def test_a_second_interrupt_ends_at_once(self, start):
@@ -358,7 +363,7 @@ class TestProcess:
         started = time.monotonic()
         process.send_signal(signal.SIGINT)
         _, err = process.communicate(timeout=60)
-        assert time.monotonic() - started < 30
+        assert time.monotonic() - started < here(1.5)
         assert process.returncode == 130 and "Traceback" not in err
 
     @pytest.mark.services
