@@ -36,10 +36,12 @@ SUBJECT = re.compile(r"\S+( \S+)?")
 CAUSES = (
     _("%(category)s needs the options api and subject, of at most %(limit)s characters"),
     _("a failure with a status of success"),
+    _("a database raised %(kind)s"),
     _("a file is not as it was stored"),
     _("a header value is malformed"),
     _("a redirect leads nowhere"),
     _("a signed header is missing or malformed"),
+    _("a ticket in it has no usable id"),
     _("an option given as a callable could not be read"),
     _("another run has taken over"),
     _("another thread did not get the access token in time"),

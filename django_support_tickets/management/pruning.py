@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from django.db import transaction
+from django.db import Error, transaction
 from django.db.models import Exists, Model, OuterRef, ProtectedError, Q, QuerySet, RestrictedError
 from django.utils import timezone
 
@@ -71,6 +71,8 @@ def prune(*, using: str, dry_run: bool = False) -> Pruned:
         pruned.files = sweep_orphans(dry_run=dry_run)
     except NotImplementedError:
         pruned.files_error = "the storage cannot list its files"
+    except Error as error:  # every database that has our tables may own files
+        pruned.files_error = f"a database raised {type(error).__name__}"
     except Exception as error:  # a storage raises what it likes, and its words may hold keys and addresses
         pruned.files_error = f"the storage raised {type(error).__name__}"
     return pruned

@@ -10,6 +10,7 @@ import pytest
 from django.core.files.base import ContentFile
 from django.core.files.storage import InMemoryStorage, storages
 from django.core.management import CommandError, call_command
+from django.db import OperationalError, connection
 from django.db.models import ProtectedError, RestrictedError
 from django.db.models.signals import pre_delete
 from django.utils import timezone
@@ -243,6 +244,19 @@ class TestFiles:
             run()
         assert words in str(caught.value)
         assert "canary" not in str(caught.value)
+
+    def test_a_database_that_cannot_be_asked_is_not_taken_for_the_storage(self) -> None:
+        storages["support_tickets"].save(self.KEY, ContentFile(b"x"))
+
+        def fail(execute: Any, sql: str, *arguments: Any) -> Any:
+            if sql.startswith("SELECT") and '."file" IN' in sql.replace("`", '"'):
+                raise OperationalError("canary of a password")
+            return execute(sql, *arguments)
+
+        with connection.execute_wrapper(fail), pytest.raises(CommandError) as caught:
+            run()
+        assert str(caught.value) == "Orphaned files were not looked for: a database raised OperationalError."
+        assert storages["support_tickets"].exists(self.KEY)
 
 
 class TestCommand:
