@@ -34,13 +34,11 @@ def store(claim: Claim, item: Item, record: Result) -> None:
     elif item.kind == Kind.CLOSE:
         closed = {"close_delivery": Delivery.DELIVERED, "next_poll_at": now, "updated_at": now}
         _write(Ticket, item.row.pk, closed, using=claim.using)
-        claim.entry.ticket.close_delivery = Delivery.DELIVERED
     else:
         _write(Ticket, claim.entry.ticket_id, {"next_poll_at": now}, using=claim.using)
         _free_remote_id(claim, item, record.remote_id)
         remote_id = {"remote_id": record.remote_id} if record.remote_id else {}
         _write(type(item.row), item.row.pk, {**delivered, **remote_id}, using=claim.using)
-        item.row.delivery = Delivery.DELIVERED
     if item.files:
         files = Attachment.objects.using(claim.using).filter(pk__in=[file.pk for file in item.files])
         files.filter(delivery=Delivery.QUEUED).update(**delivered)

@@ -9,7 +9,7 @@ import pytest
 from django.contrib.auth.decorators import login_not_required
 from django.core.exceptions import ValidationError
 from django.core.files.base import ContentFile
-from django.db import connections, transaction
+from django.db import IntegrityError, connections, transaction
 from django.db.models import ProtectedError
 from django.http import HttpRequest, HttpResponse
 from django.test import Client
@@ -17,6 +17,7 @@ from django.urls import path
 
 from django_support_tickets.exceptions import AccessDenied, Ambiguous, Busy, NotSent, Refused
 from django_support_tickets.models import Attachment, Comment, Delivery, OutboxEntry, Ticket, TicketEvent
+from django_support_tickets.models.statements import Statement, slot, updating
 from django_support_tickets.outbox.claims import claim_next, mark
 from django_support_tickets.outbox.decisions import cancel, close_here, raise_again, request_close, settle
 from django_support_tickets.outbox.delivery import deliver
@@ -24,7 +25,7 @@ from django_support_tickets.outbox.items import Item, Kind
 from django_support_tickets.outbox.push import PushCounts, push
 from django_support_tickets.outbox.settling import LeaseLost, settle_delivered
 from django_support_tickets.providers import providers
-from django_support_tickets.records import Capabilities, Status, TicketRecord
+from django_support_tickets.records import AttachmentRules, Capabilities, Status, TicketRecord
 from tests.outbox.conftest import PICTURE
 from tests.outbox.paper import Desk
 from tests.simulator.passing import pass_time
@@ -161,6 +162,30 @@ class TestOnlyOtherDatabase:
         assert [self.push(seconds).delivered for seconds in (0, 61)] == [0, 1]
         ticket.refresh_from_db()
         assert ticket.status == Status.CLOSED
+
+    @pytest.mark.parametrize("can_find", [True, False])
+    def test_what_travels(self, other: str, desk: Desk, can_find: bool) -> None:
+        rules = AttachmentRules(moments=frozenset({"create"}))
+        desk.capabilities = Capabilities(can_find=can_find, attachments=rules)
+        ticket = raised(other)
+        file = Attachment(ticket=ticket, file=picture())
+        file.save(using=other)
+        desk.lose_answer("create", LOST)
+        for seconds in (0, 61):
+            self.push(seconds)
+        ticket.refresh_from_db()
+        if not can_find:
+            settle(ticket, exists="R1")
+        file.refresh_from_db()
+        assert (ticket.delivery, file.delivery) == (Delivery.DELIVERED, Delivery.DELIVERED)
+
+    def test_a_statement_that_fails_ends_the_transaction_there(self, other: str) -> None:
+        first, second = raised(other), raised(other)
+        rows = Ticket.objects.filter(pk=slot(Ticket, "id", "pk"))
+        with transaction.atomic(using=other):
+            with pytest.raises(IntegrityError):
+                Statement(updating(rows, key=slot(Ticket, "key"))).run(other, pk=first.pk, key=second.key)
+            assert connections[other].needs_rollback
 
     def test_a_late_answer_and_the_copy_of_a_pull(self, other: str, desk: Desk) -> None:
         ticket = raised(other)

@@ -253,5 +253,6 @@ class TestRaiseAgain:
         storages["support_tickets"].trouble = trouble  # type: ignore[attr-defined]
         with pytest.raises(ValidationError, match="storage of files does not work") as caught:
             raise_again(ticket)
+        assert caught.value.error_dict["file"][0].code == "storage"
         assert Ticket.objects.get() == ticket
         assert "AKIASECRET" not in f"{caplog.text} {caught.value!r}"

@@ -254,7 +254,7 @@ class TestPushTicket:
         assert push_ticket(ticket.pk).delivered == 1
 
     def test_it_waits_like_everybody_while_the_account_is_paused(self, desk: Desk, raised: Raise) -> None:
-        ticket, other = raised(), raised()
+        _, ticket, other = raised(), raised(), raised()
         desk.at("create", AccessDenied("the vendor refuses this account"))
         push_ticket(other.pk)
         assert push_ticket(ticket.pk).delivered == 0

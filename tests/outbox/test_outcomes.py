@@ -41,13 +41,14 @@ class TestNotSent:
         assert desk.calls == ["create", "create"]
 
     @pytest.mark.fault(24)
-    def test_it_is_given_up_after_72_hours_and_says_so(self, desk: Desk, raised: Raise) -> None:
+    def test_it_is_given_up_after_72_hours_and_says_so(self, desk: Desk, raised: Raise, caplog: Any) -> None:
         raised()
         desk.at("create", *[NotSent("no connection could be made")] * 2)
         push("paper")
         pass_time(73 * HOUR)
         assert push("paper").refused == 1
         assert delivery() == (Delivery.REFUSED, "Given up after 72 hours: no connection could be made")
+        assert "refused: provider : no connection could be made" in caplog.messages
 
     def test_what_was_given_up_can_be_submitted_again(self, desk: Desk, raised: Raise) -> None:
         ticket = raised()

@@ -209,7 +209,7 @@ class TestBreaker:
     ) -> None:
         for _ in range(2):
             raised()
-        desk.at("create", Ambiguous("redirects", status=302), Ambiguous("proves nothing", status=503))
+        desk.at("create", Ambiguous("redirects", status=302), Ambiguous("proves nothing", status=500))
         push("paper")
         assert state().failures == pauses.FAILURE_WEIGHT
 

@@ -147,10 +147,10 @@ class TestDeadWorker:
     def test_its_request_gets_its_settle_time_also_if_the_lease_was_shorter(
         self, desk: Desk, raised: Raise, claimed: Callable[..., Claim], settings: Any
     ) -> None:
-        settings.SUPPORT_TICKETS_PROVIDERS["paper"]["OPTIONS"]["settle_seconds"] = 600.0
+        settings.SUPPORT_TICKETS_PROVIDERS["paper"]["OPTIONS"]["settle_seconds"] = 36_000.0
         raised()
         self.die_after_the_mark(claimed)
-        for seconds, calls in ((61, []), (300, []), (250, ["find"])):
+        for seconds, calls in ((61, []), (18_000, []), (17_950, ["find"])):
             pass_time(seconds)
             push("paper")
             assert desk.calls == calls
@@ -214,14 +214,18 @@ class TestFailingSearch:
         pass_time(3600)
         assert push("paper").delivered == 1
 
-    def test_a_vendor_that_refuses_to_be_searched_leaves_it_to_a_person(self, desk: Desk, raised: Raise) -> None:
+    def test_a_vendor_that_refuses_to_be_searched_leaves_it_to_a_person(
+        self, desk: Desk, raised: Raise, caplog: Any
+    ) -> None:
         raised()
         desk.at("create", LOST)
-        desk.at("find", Refused("the vendor refuses it"))
+        desk.at("find", Refused("the vendor refuses it", request_id="req-1"))
         push("paper")
         assert wait_and_push().uncertain == 1
-        reason = "The answer was lost, and the vendor could not be searched: the vendor refuses it"
+        reason = "The answer was lost, and the vendor could not be searched: the vendor refuses it (request req-1)"
         assert Ticket.objects.get().delivery_error == reason
+        (record,) = [record for record in caplog.records if record.event == "push.uncertain"]
+        assert record.request_id == "req-1"
 
     def test_after_72_hours_it_is_left_to_a_person(self, desk: Desk, raised: Raise) -> None:
         raised()

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from django.db import IntegrityError, connection
+from django.db import DataError, IntegrityError, connection
 from django.test.utils import CaptureQueriesContext
 
 from django_support_tickets.merge import import_tickets
@@ -23,6 +24,7 @@ from django_support_tickets.models import (
     epoch_now,
 )
 from django_support_tickets.outbox.claims import Claim
+from django_support_tickets.outbox.decisions import request_close
 from django_support_tickets.outbox.delivery import deliver
 from django_support_tickets.outbox.push import push
 from django_support_tickets.outbox.settling import drop
@@ -150,6 +152,24 @@ class TestCreate:
         first, second = Ticket.objects.order_by("remote_id")
         assert first.next_poll_at - first.delivered_at < timedelta(seconds=30)  # type: ignore[operator]
         assert second.next_poll_at - second.delivered_at > timedelta(seconds=30)  # type: ignore[operator]
+
+    @pytest.mark.django_db(transaction=True)
+    def test_a_ticket_that_cannot_be_made_due_is_delivered_all_the_same(
+        self, desk: Desk, raised: Raise, caplog: Any
+    ) -> None:
+        desk.capabilities = Capabilities(has_webhooks=True)
+        key = str(raised().key)
+
+        def fail(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
+            if re.match(r"UPDATE .support_tickets_ticket. ", sql) and Ticket.objects.filter(remote_id="R1").exists():
+                raise DataError("no hint")
+            return execute(sql, params, many, context)
+
+        with connection.execute_wrapper(fail):
+            assert push("paper").delivered == 1
+        (record,) = [record for record in caplog.records if record.levelname == "WARNING"]
+        assert (record.message, record.event) == ("no hint: DataError", "push.no_hint")
+        assert (record.account, record.key) == ("paper", key)
 
     @pytest.mark.fault(64)
     def test_a_webhook_that_was_faster_than_the_answer_makes_the_ticket_due(self, desk: Desk, raised: Raise) -> None:
@@ -334,6 +354,24 @@ class TestRaces:
         desk.at("create", lambda act: broken)
         assert push("paper").delivered == 1
         assert Ticket.objects.get().remote_id == "R5"
+
+    def test_what_cannot_be_merged_is_delivered_and_said_in_the_log(
+        self, desk: Desk, raised: Raise, claimed: Callable[..., Claim], settings: Any, caplog: Any
+    ) -> None:
+        ticket = raised()
+        push("paper")
+        request_close(ticket)
+
+        def take_the_account_away(act: Callable[[], Any]) -> Any:
+            settings.SUPPORT_TICKETS_PROVIDERS = {}
+            return act()
+
+        desk.at("close", take_the_account_away)
+        assert deliver(claimed(), providers["paper"]) == "delivered"
+        assert Ticket.objects.get().close_delivery == Delivery.DELIVERED
+        (record,) = [record for record in caplog.records if record.levelname == "WARNING"]
+        assert (record.message, record.event) == ("not merged: InvalidProvider", "push.not_merged")
+        assert (record.account, record.key) == ("paper", str(ticket.key))
 
     def test_a_status_that_a_closing_does_not_tell_is_fetched(self, desk: Desk, raised: Raise) -> None:
         raised()
