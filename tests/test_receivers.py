@@ -17,6 +17,7 @@ from django.test.utils import CaptureQueriesContext
 
 from django_support_tickets.models import Attachment, Comment, Delivery, OutboxEntry, Ticket
 from django_support_tickets.outbox.claims import claim_next, mark
+from django_support_tickets.outbox.intake import enqueue
 from django_support_tickets.outbox.items import Item, Kind
 from django_support_tickets.outbox.push import push
 from django_support_tickets.providers import providers
@@ -56,6 +57,7 @@ class TestQueueing:
     def test_drafts_and_what_hangs_on_them_are_not(self) -> None:
         draft = Ticket.objects.create(subject="Deposit missing", delivery=Delivery.DRAFT)
         attach(draft)
+        assert not enqueue(draft, using="default")  # which asks for no worker then
         assert not OutboxEntry.objects.exists()
         draft.submit()
         assert OutboxEntry.objects.count() == 1

@@ -26,10 +26,10 @@ def prepare_late(claim: Claim, item: Item) -> tuple[Item, str]:
         return item, complaint
     if all(file.submitted_at is not None for file in item.files):
         return item, ""
-    return replace(item, files=tuple(file for file in item.files if _is_fit(claim, item, file))), ""
+    return replace(item, files=tuple(file for file in item.files if _is_fit(claim, file))), ""
 
 
-def _is_fit(claim: Claim, item: Item, file: Attachment) -> bool:
+def _is_fit(claim: Claim, file: Attachment) -> bool:
     if file.submitted_at is not None:
         return True
     complaint = _prepare(claim, file)

@@ -52,8 +52,9 @@ def test_a_lost_answer_is_looked_for_first(user: Any, desk: Desk) -> None:
 def test_an_uncertain_one_does_not_go_out_empty(user: Any, desk: Desk) -> None:
     ticket = uncertain(user, desk)
     erase(user, using="default")
-    with pytest.raises(ValidationError, match="was erased here.*delete it"):
+    with pytest.raises(ValidationError, match="was erased here.*delete it") as caught:
         settle(ticket, send_again=True)
+    assert caught.value.code == "erased"
     assert push("paper").delivered == 0
     assert desk.calls == ["create"]
 

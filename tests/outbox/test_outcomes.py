@@ -228,7 +228,7 @@ class TestAmbiguous:
         raised()
         desk.at("create", Ambiguous("the answer was lost or cut"))
         counts = push("paper")
-        assert counts.uncertain == 1
+        assert (counts.uncertain, counts.failures) == (1, [f"paper {Ticket.objects.get().key}: uncertain"])
         assert delivery() == (Delivery.UNCERTAIN, "the answer was lost or cut")
         pass_time(10 * HOUR)
         push("paper")
@@ -260,6 +260,15 @@ class TestAmbiguous:
         pass_time(2)
         assert push("paper").delivered == 1
         assert desk.calls == ["create", "find"]
+
+    def test_it_gets_the_wait_that_the_vendor_asks_for_if_that_is_longer(self, desk: Desk, raised: Raise) -> None:
+        raised()
+        desk.lose_answer("create", Ambiguous("the answer was lost or cut", retry_after=600.0))
+        push("paper")
+        pass_time(300)
+        assert push("paper").delivered == 0
+        pass_time(301)
+        assert push("paper").delivered == 1
 
 
 class TestTimeline:

@@ -132,6 +132,17 @@ class TestControl:
         assert push("paper", stop=lambda: len(desk.calls) >= 2).delivered == 2
         assert push("paper").delivered == 3
 
+    def test_it_goes_on_with_what_comes_meanwhile_and_nothing_announces(
+        self, desk: Desk, raised: Callable[..., Ticket]
+    ) -> None:
+        def bring_another(act: Callable[[], Any]) -> Any:
+            Ticket.objects.bulk_create([Ticket(subject="In bulk")])
+            return act()
+
+        desk.at("create", bring_another)
+        Ticket.objects.bulk_create([Ticket(subject="In bulk")])
+        assert push("paper").delivered == 2
+
     def test_progress_is_told(self, desk: Desk, raised: Callable[..., Ticket]) -> None:
         told: list[int] = []
         for _ in range(3):

@@ -32,7 +32,7 @@ from django_support_tickets.records import (
     TicketRecord,
 )
 from tests.outbox.lost import CREATE_ONLY, LOST, at_vendor, wait_and_push
-from tests.outbox.paper import Desk
+from tests.outbox.paper import FULL, Desk
 
 pytestmark = pytest.mark.django_db
 Raise = Callable[..., Ticket]
@@ -69,6 +69,16 @@ class TestComment:
         wait_and_push()
         assert wait_and_push().delivered == 1
         assert desk.calls == ["comment", "get", "get", "comment"]
+
+    def test_files_that_travelled_are_delivered_with_it(self, desk: Desk, raised: Raise, attached: Any) -> None:
+        desk.capabilities = replace(FULL, attachments=AttachmentRules(moments=frozenset({"comment"})))
+        ticket = at_vendor(desk, raised)
+        file = attached(ticket, comment=Comment.objects.create(ticket=ticket, body="Any news?"))
+        desk.lose_answer("comment", LOST)
+        push("paper")
+        assert wait_and_push().delivered == 1
+        file.refresh_from_db()
+        assert (file.delivery, desk.arrived["R1"]) == (Delivery.DELIVERED, ["receipt.png"])
 
     def test_of_several_with_the_same_words_the_last_is_ours(self, desk: Desk, raised: Raise) -> None:
         ticket = at_vendor(desk, raised)

@@ -30,6 +30,7 @@ from django_support_tickets.outbox.items import Item, Kind
 from django_support_tickets.outbox.push import push
 from django_support_tickets.providers import providers
 from django_support_tickets.records import (
+    Capabilities,
     Found,
     TicketRecord,
 )
@@ -154,6 +155,16 @@ class TestDeadWorker:
             pass_time(seconds)
             push("paper")
             assert desk.calls == calls
+
+    def test_at_a_vendor_that_cannot_be_searched_it_is_left_to_a_person(
+        self, desk: Desk, raised: Raise, claimed: Callable[..., Claim]
+    ) -> None:
+        desk.capabilities = Capabilities()
+        raised()
+        self.die_after_the_mark(claimed)
+        pass_time(61)
+        assert push("paper").uncertain == 1
+        assert Ticket.objects.get().delivery_error == "The answer was lost, and this vendor cannot be searched."
 
     @pytest.mark.fault(12)
     def test_who_has_lost_the_lease_does_not_search(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -39,7 +40,7 @@ from django_support_tickets.records import (
     WebhookEvent,
 )
 from django_support_tickets.webhooks.remembering import remember
-from tests.outbox.paper import Desk
+from tests.outbox.paper import FULL, Desk
 from tests.simulator.passing import pass_time
 from tests.simulator.points import Point, ending
 from tests.simulator.workers import Died
@@ -58,6 +59,7 @@ class TestCost:
     def test_a_plain_create_costs_three_statements_before_and_three_after(
         self, desk: Desk, raised: Raise, claimed: Callable[..., Claim]
     ) -> None:
+        desk.capabilities = replace(FULL, attachments=AttachmentRules(moments=frozenset({"create"})))
         raised()
         before: list[int] = []
         with CaptureQueriesContext(connection) as captured:
