@@ -165,19 +165,22 @@ class TestOnlyOtherDatabase:
 
     @pytest.mark.parametrize("can_find", [True, False])
     def test_what_travels(self, other: str, desk: Desk, can_find: bool) -> None:
-        rules = AttachmentRules(moments=frozenset({"create"}))
+        rules = AttachmentRules(moments=frozenset({"create"}), max_bytes=100)
         desk.capabilities = Capabilities(can_find=can_find, attachments=rules)
         ticket = raised(other)
         file = Attachment(ticket=ticket, file=picture())
         file.save(using=other)
+        large = Attachment(ticket=ticket, file=ContentFile(PICTURE * 2, name="large.png"))
+        Attachment.objects.using(other).bulk_create([large])
         desk.lose_answer("create", LOST)
         for seconds in (0, 61):
             self.push(seconds)
         ticket.refresh_from_db()
         if not can_find:
             settle(ticket, exists="R1")
-        file.refresh_from_db()
-        assert (ticket.delivery, file.delivery) == (Delivery.DELIVERED, Delivery.DELIVERED)
+        for row, delivery in ((ticket, "delivered"), (file, "delivered"), (large, "refused")):
+            row.refresh_from_db()
+            assert row.delivery == delivery
 
     def test_a_statement_that_fails_ends_the_transaction_there(self, other: str) -> None:
         first, second = raised(other), raised(other)

@@ -34,6 +34,7 @@ def test_account_numbers_are_masked(text: str, masked: str) -> None:
         "3c90c3cc-0d44-4b50-8888-8dd25736052a",
         "0x4111111111111111",
         "DE88 3704 0044 0532 0130 00",
+        "ZZ89 3704 0044 0532 0130 00",
         "call +49 30 901820 at 10",
         "",
     ],

@@ -47,11 +47,13 @@ class TestBulkCreate:
         assert (desk.drafts["R1"].subject, desk.drafts["R1"].description) == ("In bulk!", "Since noon!")
         assert ticket.submitted_at is not None
 
-    def test_one_that_is_not_valid_is_refused_with_its_complaint(self, desk: Desk) -> None:
+    def test_one_that_is_not_valid_is_refused_with_its_complaint(self, desk: Desk, caplog: Any) -> None:
         Ticket.objects.bulk_create([Ticket(subject=" "), Ticket(subject="In bulk")])
         counts = push("paper")
         assert (counts.refused, counts.delivered) == (1, 1)
         assert Ticket.objects.get(subject=" ").delivery_error == "This account's vendor needs it."
+        (record,) = [record for record in caplog.records if record.event == "push.refused"]
+        assert (record.message, record.request_id) == ("refused: not sent", "")
 
     def test_comments_are_filtered(self, desk: Desk, raised: Raise, shouting: None) -> None:
         ticket = raised()

@@ -249,9 +249,10 @@ class TestPushTicket:
         assert first.delivery == Delivery.QUEUED
 
     def test_it_finds_what_nothing_announced(self, desk: Desk, raised: Raise) -> None:
-        ticket = raised()
+        ticket, _ = raised(), raised()
         OutboxEntry.objects.all().delete()
         assert push_ticket(ticket.pk).delivered == 1
+        assert not OutboxEntry.objects.exists()  # of the other, which is for a push of all
 
     def test_it_waits_like_everybody_while_the_account_is_paused(self, desk: Desk, raised: Raise) -> None:
         _, ticket, other = raised(), raised(), raised()

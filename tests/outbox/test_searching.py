@@ -157,7 +157,7 @@ class TestDeadWorker:
             assert desk.calls == calls
 
     def test_at_a_vendor_that_cannot_be_searched_it_is_left_to_a_person(
-        self, desk: Desk, raised: Raise, claimed: Callable[..., Claim]
+        self, desk: Desk, raised: Raise, claimed: Callable[..., Claim], caplog: Any
     ) -> None:
         desk.capabilities = Capabilities()
         raised()
@@ -165,6 +165,8 @@ class TestDeadWorker:
         pass_time(61)
         assert push("paper").uncertain == 1
         assert Ticket.objects.get().delivery_error == "The answer was lost, and this vendor cannot be searched."
+        (record,) = [record for record in caplog.records if record.event == "push.uncertain"]
+        assert (record.message, record.request_id) == ("uncertain: cannot be settled by search", "")
 
     @pytest.mark.fault(12)
     def test_who_has_lost_the_lease_does_not_search(
