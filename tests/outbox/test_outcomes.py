@@ -174,7 +174,7 @@ class TestAccessDenied:
 
 class TestRefused:
     @pytest.mark.fault(19)
-    def test_it_ends_there_with_the_vendors_words(self, desk: Desk, raised: Raise) -> None:
+    def test_it_ends_there_with_the_vendors_words(self, desk: Desk, raised: Raise, caplog: Any) -> None:
         raised()
         error = Refused("the vendor refuses it", code="40012", reason="The customer has no e-mail", request_id="r-1")
         desk.at("create", error)
@@ -184,6 +184,8 @@ class TestRefused:
             Delivery.REFUSED,
             "the vendor refuses it: The customer has no e-mail [40012] (request r-1)",
         )
+        (record,) = [record for record in caplog.records if record.event == "push.refused"]
+        assert (record.message, record.request_id) == (f"refused: {error}", "r-1")
         assert not OutboxEntry.objects.exists()
         pass_time(HOUR)
         push("paper")
