@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from django_support_tickets.merge.arrivals import Difference, Fetched, MergeCounts
-from django_support_tickets.merge.guard import NOT_FOUND
+from django_support_tickets.merge.guard import NOT_FOUND, is_older
 from django_support_tickets.merge.imports import import_tickets
 from django_support_tickets.merge.pages import in_transaction, merge, preview
 from django_support_tickets.merge.reading import read_rows
@@ -20,6 +20,7 @@ __all__ = [
     "import_tickets",
     "in_transaction",
     "intervals",
+    "is_older",
     "merge",
     "next_poll",
     "preview",

@@ -11,7 +11,7 @@ from django.db.models.functions import Coalesce, Greatest
 
 from django_support_tickets.merge import cleaning
 from django_support_tickets.merge.arrivals import Fetched
-from django_support_tickets.models import ERASED
+from django_support_tickets.models import ERASED, comes_twice
 from django_support_tickets.records import ABSENT, Capabilities
 
 #: In `Ticket.digest`: the last look did not find the ticket; the second one in a row makes it missing.
@@ -76,9 +76,17 @@ def hint_since(stored: Stored, fetched: Fetched) -> datetime | None:
     return due_at if is_other or is_later else None
 
 
+def is_older(version: datetime, stored: datetime) -> bool:
+    """Return whether the vendor's version is surely older than the stored one."""
+    return version < stored and not (comes_twice(version) and comes_twice(stored))
+
+
 def _is_newer(stored: Stored, version: datetime | None, started: datetime) -> bool:
-    if version is not None and stored.remote_updated_at is not None and version != stored.remote_updated_at:
-        return version > stored.remote_updated_at
+    if version is not None and stored.remote_updated_at is not None:
+        if is_older(version, stored.remote_updated_at):
+            return False
+        if is_older(stored.remote_updated_at, version):
+            return True
     return stored.synced_at is None or started >= stored.synced_at
 
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from django_support_tickets.models.clock import (
     EpochNow,
+    comes_twice,
     database_time,
     epoch_now,
     milliseconds,
@@ -28,6 +29,7 @@ __all__ = [
     "TicketEvent",
     "TicketQuerySet",
     "WebhookDelivery",
+    "comes_twice",
     "database_time",
     "epoch_now",
     "milliseconds",

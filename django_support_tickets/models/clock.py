@@ -74,6 +74,14 @@ def project_time(moment: datetime) -> datetime:
     return moment if settings.USE_TZ else timezone.make_naive(moment, timezone.get_default_timezone())
 
 
+def comes_twice(moment: datetime) -> bool:
+    """Return whether a datetime of this project is in the hour that local clocks pass twice when they are put back."""
+    if settings.USE_TZ:
+        return False
+    local = moment.replace(tzinfo=timezone.get_default_timezone(), fold=0)
+    return local.utcoffset() != local.replace(fold=1).utcoffset()
+
+
 def utc_time(moment: datetime) -> datetime:
     """Return a datetime of this project as an aware one in UTC."""
     if timezone.is_naive(moment):

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import NamedTuple
 
-from django_support_tickets.merge import cleaning
+from django_support_tickets.merge import cleaning, is_older
 from django_support_tickets.models import ERASED, ProviderState, Ticket
 from django_support_tickets.records import ABSENT, TicketRecord
 
@@ -58,7 +58,7 @@ def is_news(row: Listed, record: TicketRecord) -> bool:
     if (record.updated_at, record.remote_status) == (row.remote_updated_at, row.remote_status):
         return False  # nearly all rows, at a fraction of what follows
     version = cleaning.moment(record.updated_at)
-    if version is not None and row.remote_updated_at is not None and version < row.remote_updated_at:
+    if version is not None and row.remote_updated_at is not None and is_older(version, row.remote_updated_at):
         return False
     is_newer = version is not None and version != row.remote_updated_at
     status = record.remote_status

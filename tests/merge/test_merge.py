@@ -492,6 +492,17 @@ class TestOddData:
         assert stored.status == "waiting"
         assert stored.remote_updated_at == project_time(T0 + timedelta(hours=1))
 
+    @pytest.mark.fault(44, 92)
+    def test_the_hour_that_local_clocks_pass_twice(self, ticket, settings):
+        settings.USE_TZ, settings.TIME_ZONE = False, "Europe/London"
+        before, after = datetime(2026, 10, 25, 0, 50, tzinfo=UTC), datetime(2026, 10, 25, 1, 10, tzinfo=UTC)
+        assert project_time(before) > project_time(after)
+        ticket()
+        take(record(updated_at=before, status=Status.OPEN))
+        take(record(updated_at=after, status=Status.WAITING))
+        take(record(updated_at=before - timedelta(hours=1), status=Status.OPEN))
+        assert Ticket.objects.get().status == "waiting"
+
     @pytest.mark.fault(45)
     def test_long_text_is_clipped_visibly(self, ticket):
         ticket(origin=Ticket.Origin.VENDOR)
