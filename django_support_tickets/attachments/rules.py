@@ -90,6 +90,8 @@ def check_moment(attachment: Attachment, rules: AttachmentRules) -> None:
 
     The outbox entry stays locked until the caller's transaction ends, so that nothing leaves in between.
     """
+    if attachment.comment is not None and attachment.comment.ticket_id != attachment.ticket_id:
+        raise _complaint(_("It belongs to a comment of another ticket."), "foreign")
     if "after" in rules.moments:
         return
     if attachment.comment is not None:

@@ -11,7 +11,7 @@ from typing import Any
 from django.contrib.auth.base_user import AbstractBaseUser
 from django.core.exceptions import ValidationError
 from django.db import transaction
-from django.db.models import QuerySet
+from django.db.models import ProtectedError, QuerySet
 from django.utils.translation import gettext_lazy as _
 
 from django_support_tickets import signals
@@ -169,9 +169,16 @@ def _refuse_against_facts(item: Submission, ticket: Ticket, kind: OutboxEntry.It
 
 
 def _make_room(ticket: Ticket, remote_id: str, *, using: str) -> None:
-    """Absorb the copy of the ticket that a pull has imported; raise ValidationError if another ticket has the id."""
-    if absorb_twin(ticket, remote_id, using=using):
-        return
+    """Absorb the copy of the ticket that a pull has imported.
+
+    Raise ValidationError if another ticket has the id, or while something of the copy is being sent.
+    """
+    try:
+        if absorb_twin(ticket, remote_id, using=using):
+            return
+    except ProtectedError:
+        waits = _("Something of its imported copy is being sent; try again when that is settled.")
+        raise ValidationError({"remote_id": ValidationError(waits, code="in_flight")}) from None
     others = Ticket.objects.using(using).of(ticket.provider).filter(remote_id=remote_id).exclude(pk=ticket.pk)
     if other := others.first():
         message = _("Ticket %(key)s has this remote id.") % {"key": other.key}

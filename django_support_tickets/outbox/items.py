@@ -190,7 +190,8 @@ def _queued_first(model: type[Comment | Attachment], travelling: bool) -> Statem
     ticket = slot(Ticket, "id", "ticket")
     rows: QuerySet[Any] = queued_comments(ticket) if model is Comment else queued_files(ticket)
     if travelling:
-        rows = rows.exclude(comment__delivery=Delivery.QUEUED)  # they go with it
+        # They go with it; what hangs on a comment of another ticket is refused by itself.
+        rows = rows.exclude(comment__delivery=Delivery.QUEUED, comment__ticket=ticket)
     return Statement(rows.values_list(*_columns(model))[:1].query)
 
 

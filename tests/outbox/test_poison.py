@@ -6,6 +6,8 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from django.core.exceptions import ValidationError
+from django.core.files.base import ContentFile
 from django.db import connection
 
 from django_support_tickets.models import Attachment, Comment, Delivery, OutboxEntry, Ticket
@@ -15,6 +17,7 @@ from django_support_tickets.outbox.leases import START_SECONDS
 from django_support_tickets.outbox.push import push
 from django_support_tickets.providers import providers
 from django_support_tickets.records import AttachmentRules, Capabilities
+from tests.outbox.conftest import PICTURE
 from tests.outbox.paper import Desk
 from tests.simulator.passing import pass_time
 
@@ -54,6 +57,31 @@ class TestPoison:
         ticket = Ticket.objects.get()
         assert (ticket.delivery, desk.calls) == (Delivery.REFUSED, [])
         assert ticket.delivery_error == "It could not be handled: ModuleNotFoundError."
+
+    @pytest.mark.fault(23)
+    def test_a_file_of_a_comment_of_another_ticket_is_refused_and_keeps_no_worker_busy(
+        self, desk: Desk, raised: Raise, said: Any
+    ) -> None:
+        rules = AttachmentRules(moments=frozenset({"create", "comment"}))
+        desk.capabilities = Capabilities(can_comment=True, attachments=rules)
+        first, second = raised(), raised()
+        push("paper")
+        second.refresh_from_db()
+        comment, held = said(second), 0
+        Ticket.objects.filter(pk=second.pk).update(delivery=Delivery.UNCERTAIN)
+        with pytest.raises(ValidationError, match="comment of another ticket"):
+            Attachment.objects.create(ticket=first, comment=comment, file=ContentFile(PICTURE, name="receipt.png"))
+        Attachment.objects.bulk_create(
+            [Attachment(ticket=first, comment=comment, file=ContentFile(PICTURE, name="receipt.png"))]
+        )
+
+        def stop() -> bool:
+            nonlocal held
+            held += 1
+            return held > 50
+
+        assert push("paper", stop=stop).refused == 1
+        assert held < 50 and desk.files == []
 
     @pytest.mark.fault(15)
     def test_an_item_that_is_cancelled_under_a_workers_hands_frees_its_ticket(

@@ -50,6 +50,20 @@ class TestSettleTicket:
         assert event.changes["remote_id"] == "R7"
         assert push("paper").delivered == 0
 
+    def test_while_something_of_its_imported_copy_is_being_sent_it_waits(
+        self, desk: Desk, uncertain: Ticket, said: Any, claimed: Any
+    ) -> None:
+        desk.tickets["R7"] = TicketRecord(remote_id="R7")
+        values = {"provider": "paper", "remote_id": "R7", "origin": "vendor", "delivery": "delivered"}
+        said(Ticket.objects.bulk_create([Ticket(**values)])[0])
+        claimed()
+        with pytest.raises(ValidationError, match="copy is being sent"):
+            settle(uncertain, exists="R7")
+        pass_time(61)
+        push("paper")
+        settle(uncertain, exists="R7")
+        assert Comment.objects.get().ticket == uncertain
+
     def test_it_is_sent_again(self, desk: Desk, uncertain: Ticket) -> None:
         settle(uncertain, send_again=True)
         assert (uncertain.delivery, uncertain.delivery_error) == (Delivery.QUEUED, "")
