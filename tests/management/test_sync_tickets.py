@@ -353,18 +353,19 @@ class TestProcess:
         process.send_signal(signal.SIGTERM)
         _, err = process.communicate(timeout=60)
         assert time.monotonic() - started < here(5)
-        assert "Traceback" not in err and process.returncode in (0, 130)
+        assert "Traceback" not in err and process.returncode in (0, 128 + signal.SIGTERM)
 
-    def test_a_second_interrupt_ends_at_once(self, start):
+    @pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
+    def test_a_second_signal_ends_at_once_and_the_exit_code_names_it(self, start, signum):
         process = start("--pull-only", "--hang-get", "--json")
         wait_for(process, "hanging")
-        process.send_signal(signal.SIGINT)
+        process.send_signal(signum)
         time.sleep(0.3)
         started = time.monotonic()
-        process.send_signal(signal.SIGINT)
+        process.send_signal(signum)
         _, err = process.communicate(timeout=60)
         assert time.monotonic() - started < here(1.5)
-        assert process.returncode == 130 and "Traceback" not in err
+        assert process.returncode == 128 + signum and "Traceback" not in err
 
     @pytest.mark.services
     @pytest.mark.fault(50)

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import sys
 from argparse import ArgumentParser, ArgumentTypeError
 from collections.abc import Iterable
@@ -73,7 +74,8 @@ class Command(BaseCommand):
                 results = [self._work(alias, order, stopping) for alias in aliases if not stopping()]
             except KeyboardInterrupt:
                 stopping.calm()
-                raise CommandError(_("Interrupted; what was not done stays due."), returncode=130) from None
+                code = 128 + (stopping.signum or signal.SIGINT)
+                raise CommandError(_("Interrupted; what was not done stays due."), returncode=code) from None
         self._end(results, stopping)
 
     def _aliases(self, asked: list[str]) -> list[str]:
