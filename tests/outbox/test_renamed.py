@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from django_support_tickets.exceptions import AccessDenied, Ambiguous
-from django_support_tickets.models import ProviderState, Ticket
+from django_support_tickets.models import OutboxEntry, ProviderState, Ticket
 from django_support_tickets.outbox.decisions import settle
 from django_support_tickets.outbox.delivery import deliver
 from django_support_tickets.outbox.intake import sweep
@@ -50,6 +50,18 @@ def test_a_worker_of_the_old_name_sends_nothing_after_its_lease(
     assert deliver(frozen, provider) == "waiting"
     assert desk.calls == []
     assert push("renamed").delivered == 1
+
+
+def test_an_entry_that_was_left_goes_with_a_draft_that_is_submitted_to_another_account(
+    desk: Desk, raised: Raise, settings: Any
+) -> None:
+    settings.SUPPORT_TICKETS_PROVIDERS |= {"other": settings.SUPPORT_TICKETS_PROVIDERS["paper"]}
+    ticket = raised(provider="paper")
+    Ticket.objects.update(delivery="draft")
+    ticket.refresh_from_db()
+    ticket.provider = "other"
+    ticket.submit()
+    assert OutboxEntry.objects.get().provider == "other"
 
 
 def test_an_uncertain_one_is_sent_again_under_the_new_name(desk: Desk, raised: Raise, settings: Any) -> None:
