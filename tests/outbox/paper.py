@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections import defaultdict, deque
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from math import inf
 from typing import Any, Unpack
 
+from django_support_tickets.exceptions import AccessDenied, Busy, NotSent, Refused
 from django_support_tickets.providers.base import CommonOptions, Provider
 from django_support_tickets.records import (
     AttachmentRecord,
@@ -29,6 +31,8 @@ FULL = Capabilities(
     can_close=True,
     attachments=AttachmentRules(moments=frozenset({"create", "after", "comment"})),
 )
+#: Seconds that a vendor is given at least before it is searched, and twice before something is sent again.
+PATIENCE = 50.0
 #: What happens at a call: an error is raised; a function is asked for the answer, before or after the vendor acts.
 Step = Exception | Callable[..., Any] | None
 
@@ -51,6 +55,9 @@ class Desk:
     lag: float = 0.0
     shown_from: dict[str, float] = field(default_factory=dict)
     postponed: list[tuple[float, Callable[[], Any]]] = field(default_factory=list)
+    #: When the last answer about each key was lost, and what was asked again before the vendor can have settled.
+    lost_at: dict[str, float] = field(default_factory=dict)
+    too_early: list[str] = field(default_factory=list)
 
     def at(self, operation: str, *steps: Step) -> None:
         """Let the next calls of an operation go this way; None is the usual way."""
@@ -88,12 +95,24 @@ class Desk:
         """Return the tickets that a search shows by now."""
         return [record for key, record in self.tickets.items() if self.shown_from.get(key, 0) <= self.clock]
 
-    def meet(self, operation: str, act: Callable[[], Any]) -> Any:
+    def meet(self, operation: str, act: Callable[[], Any], *, key: str = "") -> Any:
         self.calls.append(operation)
+        since = self.clock - self.lost_at.get(key, -inf)
+        if since < (PATIENCE if operation == "find" else 2 * PATIENCE):
+            self.too_early.append(f"{operation} of {key} {since:.0f} s after its answer was lost")
         step = self.script[operation].popleft() if self.script[operation] else None
-        if isinstance(step, Exception):
-            raise step
-        return act() if step is None else step(act)
+        try:
+            if isinstance(step, Exception):
+                raise step
+            return act() if step is None else step(act)
+        except Exception as error:
+            if key and operation != "find" and _may_have_arrived(error):
+                self.lost_at[key] = self.clock
+            raise
+
+
+def _may_have_arrived(error: Exception) -> bool:
+    return not isinstance(error, (NotSent, AccessDenied, Refused, Busy)) or getattr(error, "status", None) == 503
 
 
 #: The one desk of all tests; `reset_desk` makes it new.
@@ -133,7 +152,7 @@ class PaperProvider(Provider):
             desk.shown_from[remote_id] = desk.clock + desk.lag
             return record
 
-        record: TicketRecord = desk.meet("create", act)
+        record: TicketRecord = desk.meet("create", act, key=draft.key)
         return record
 
     def find(self, draft: TicketDraft) -> Found:
@@ -141,6 +160,7 @@ class PaperProvider(Provider):
         found: Found = desk.meet(
             "find",
             lambda: Found(records=tuple(record for record in desk.shown() if record.key == draft.key), complete=True),
+            key=draft.key,
         )
         return found
 
@@ -153,7 +173,7 @@ class PaperProvider(Provider):
             self._read(ref.remote_id, draft.files)
             return comment
 
-        comment: CommentRecord = desk.meet("comment", act)
+        comment: CommentRecord = desk.meet("comment", act, key=draft.key)
         return comment
 
     def upload(self, ref: TicketRef, file: FileDraft) -> AttachmentRecord:
@@ -165,7 +185,7 @@ class PaperProvider(Provider):
             self._read(ref.remote_id, (file,))
             return record
 
-        record: AttachmentRecord = desk.meet("upload", act)
+        record: AttachmentRecord = desk.meet("upload", act, key=file.key)
         return record
 
     def close(self, ref: TicketRef) -> TicketRecord:
@@ -174,7 +194,7 @@ class PaperProvider(Provider):
             desk.tickets[ref.remote_id] = record
             return record
 
-        record: TicketRecord = desk.meet("close", act)
+        record: TicketRecord = desk.meet("close", act, key=ref.remote_id)
         return record
 
     @staticmethod

@@ -97,13 +97,17 @@ def _judge_conversation(simulation: Simulation, books: Books, ticket: Ticket, ve
 
 def _compare(ticket: Ticket, rows: Sequence[Comment | Attachment], theirs: list[str], verdict: Verdict) -> None:
     there = Counter(text.strip() for text in theirs)
+    copies = Counter(token_of(row) for row in rows if row.submitted_at is None and row.delivery == Delivery.DELIVERED)
     if ticket.origin == Ticket.Origin.VENDOR:  # an imported copy shows what its original has sent
-        there -= Counter(token_of(row) for row in rows if row.submitted_at is None)
+        there -= copies
     ours = [row for row in rows if row.submitted_at is not None]
     delivered = Counter(token_of(row) for row in ours if row.delivery == Delivery.DELIVERED)
     possible = delivered + Counter(token_of(row) for row in ours if row.delivery == Delivery.UNCERTAIN)
     verdict.lost += [f"{text} is delivered {n} times, there {there[text]}" for text, n in (delivered - there).items()]
     verdict.doubled += [f"{text} is there {n} times too often" for text, n in (there - possible).items()]
+    if ticket.origin == Ticket.Origin.HERE:
+        shown = delivered + copies
+        verdict.doubled += [f"{text} is shown {n} times too often" for text, n in (shown - there).items()]
 
 
 def _possibly_doubled(simulation: Simulation, books: Books) -> Iterator[str]:

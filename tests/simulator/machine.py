@@ -229,6 +229,10 @@ class Push(People):
         assert not keys.keys() & (self.deleted | drafts), "sent although it was taken back"
 
     @invariant()
+    def nothing_is_asked_before_the_vendor_has_settled(self) -> None:
+        assert not self.desk.too_early
+
+    @invariant()
     def what_is_delivered_is_there(self) -> None:
         for ticket in Ticket.objects.filter(delivery=Delivery.DELIVERED):
             assert self.desk.tickets[str(ticket.remote_id)].key == str(ticket.key)

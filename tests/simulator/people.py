@@ -208,6 +208,8 @@ class People(RuleBasedStateMachine):
         remote_id = self.remote_id_of(item)
         if remote_id is None:
             self.closed_here.discard(item.pk)  # it begins anew
+            for key in (str(item.key), item.remote_id):
+                self.desk.lost_at.pop(key, None)
         decisions.settle(item, exists=remote_id, send_again=remote_id is None)
 
     def remote_id_of(self, item: Any) -> str | None:

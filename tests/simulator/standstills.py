@@ -42,7 +42,7 @@ class Standstill:
         self.unleased: list[str] = []
         self._is_late = False
         self._rows: dict[str, Any] = {}
-        self._sent = 0
+        self._asked = 0
 
     def work(self, point: Point) -> str:
         """Bring the claim to its outcome, standing still at the point if it is passed."""
@@ -59,7 +59,7 @@ class Standstill:
         is_lost = not OutboxEntry.objects.filter(pk=self.claim.entry.pk, lease_token=self.claim.token).exists()
         if is_lost and not has_run_out:
             self.unleased.append(f"the lease of {self.claim.entry.ticket.description} was taken before its end")
-        self._is_late, self._sent = has_run_out or is_lost, self._count_sent()
+        self._is_late, self._asked = has_run_out or is_lost, self._count_asked()
         self._rows = self._read_rows() if is_lost else {}
 
     def _lease(self) -> int:
@@ -69,13 +69,13 @@ class Standstill:
 
     def _look_back(self, point: Point) -> None:
         what = f"a worker whose lease was over at {point} has"
-        if self._sent < self._count_sent():
-            self.unleased.append(f"{what} sent something of {self.claim.entry.ticket.description}")
+        if self._asked < self._count_asked():
+            self.unleased.append(f"{what} asked something of {self.claim.entry.ticket.description}")
         if self._rows and self._rows != self._read_rows():
             self.overwritten.append(f"{what} written on {self.claim.entry.ticket.description}")
 
-    def _count_sent(self) -> int:
-        return sum(entry.operation in WRITES for entry in self.workers.vendor.ledger)
+    def _count_asked(self) -> int:
+        return len(self.workers.vendor.ledger)
 
     def _read_rows(self) -> dict[str, Any]:
         rows = [row for model in (Ticket, Comment, Attachment) for row in read(model, self.workers.alias)]
