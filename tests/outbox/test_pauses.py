@@ -20,6 +20,7 @@ from django_support_tickets.outbox.delivery import GIVE_UP_SECONDS
 from django_support_tickets.outbox.push import push
 from tests.outbox.paper import Desk
 from tests.simulator.passing import pass_time
+from tests.simulator.points import Point, ending
 
 pytestmark = pytest.mark.django_db
 Raise = Callable[..., Ticket]
@@ -125,6 +126,17 @@ class TestBreaker:
         assert state().pause == Pause.DOWN
         assert left() == pytest.approx(30, abs=2)
         assert claim_next("paper", 5, using="default") == []
+
+    @pytest.mark.fault(33)
+    def test_of_workers_that_ask_at_the_same_moment_one_is_the_probe(self, desk: Desk) -> None:
+        pauses.pause("paper", kind=Pause.DOWN, seconds=30, detail="", using="default")
+        pass_time(31)
+        others: list[int | None] = []
+        with ending(
+            Point.named("models/pauses.py:_read:return"), lambda: others.append(admit("paper", using="default"))
+        ):
+            assert admit("paper", using="default") == 0
+        assert others == [1]
 
     @pytest.mark.fault(33)
     def test_one_probe_per_interval_whoever_asks(self, desk: Desk) -> None:
