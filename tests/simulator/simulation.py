@@ -105,6 +105,7 @@ class Simulation(Workers):
             (self.say_again, 2),
             (self.interrupt, 2),
             (self.arrive_late, 1),
+            (self.oversleep, 1),
         )
         chosen: Callable[[], None] = self.draw.choices([step for step, _ in steps], [weight for _, weight in steps])[0]
         chosen()
@@ -288,6 +289,14 @@ class Simulation(Workers):
         for seconds in (self.draw.choice([61, 250]), settle_seconds, settle_seconds):
             self.wait(seconds)
             self.push()
+
+    def oversleep(self) -> None:
+        """Let a worker that is to look for what was lost stand still until its lease is over, and nobody else come."""
+        self.raise_ticket()
+        self.vendor.fail_next("create", Fault.RESET_AFTER_COMMIT)
+        self.push()
+        self.wait(providers[self.alias].settle_seconds + 1)
+        self.stop_at(Point.named("outbox/searching.py:search:call"), meanwhile=partial(self.wait, 250))
 
     def wait(self, seconds: float | None = None) -> None:
         seconds = seconds or self.draw.choice([1, 10, 31, 61, 65, 130, 250, 1000, 4000])

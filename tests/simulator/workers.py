@@ -122,10 +122,13 @@ class Workers(ABC):
     def interrupt(self) -> None:
         """Let a worker stand still in the middle of its work while others, and people, go on."""
         self.draw.choice([self.raise_ticket, self.comment, self.attach, self.fail])()
+        self.stop_at(self.draw.choice(STANDSTILLS), meanwhile=self._go_on)
+
+    def stop_at(self, point: Point, *, meanwhile: Callable[[], None]) -> None:
+        """Let a worker begin, and stand still at a point if it passes it."""
         for claim in claim_next(self.alias, 1, using="default"):
-            point = self.draw.choice(STANDSTILLS)
             self.note(f"a worker has {claim.entry.ticket.description}, and may stand still at {point}")
-            standstill = Standstill(self, claim, self._go_on)
+            standstill = Standstill(self, claim, meanwhile)
             self.note(f"it goes on: {standstill.work(point)}")
             self.overwritten += standstill.overwritten
             self.unleased += standstill.unleased
