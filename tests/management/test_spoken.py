@@ -51,6 +51,12 @@ def speak() -> Iterator[Speak]:
     yield run
 
 
+@pytest.mark.parametrize("name", [name for name in COMMANDS if name != "support_tickets_sandbox"])
+def test_a_database_that_is_not_configured_is_named(name: str) -> None:
+    with pytest.raises(CommandError, match="argument --database: invalid choice: 'nowhere'"):
+        call_command(name, "--database", "nowhere")
+
+
 @pytest.mark.django_db
 class TestCommands:
     @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ from argparse import ArgumentParser
 from typing import Any
 
 from django.core.management.base import BaseCommand
-from django.db import DEFAULT_DB_ALIAS
+from django.db import DEFAULT_DB_ALIAS, connections
 from django.utils import translation
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_noop
@@ -38,7 +38,9 @@ class Command(BaseCommand):
                 "and a genuine one, which is about no ticket; may be repeated."
             ),
         )
-        parser.add_argument("--database", default=DEFAULT_DB_ALIAS, help=_("Database to use (default)."))
+        parser.add_argument(
+            "--database", default=DEFAULT_DB_ALIAS, choices=tuple(connections), help=_("Database to use (default).")
+        )
 
     def handle(self, *args: Any, **options: Any) -> None:
         # What machines read is the same in every language.

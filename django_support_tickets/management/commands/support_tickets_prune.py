@@ -5,7 +5,7 @@ from argparse import ArgumentParser
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
-from django.db import DEFAULT_DB_ALIAS
+from django.db import DEFAULT_DB_ALIAS, connections
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_noop, ngettext
 
@@ -25,7 +25,9 @@ class Command(BaseCommand):
         parser.description = _(self.help)
         parser.add_argument("--dry-run", action="store_true", help=_("Count only."))
         parser.add_argument("--json", action="store_true", help=_("Print one JSON object."))
-        parser.add_argument("--database", default=DEFAULT_DB_ALIAS, help=_("Database to use (default)."))
+        parser.add_argument(
+            "--database", default=DEFAULT_DB_ALIAS, choices=tuple(connections), help=_("Database to use (default).")
+        )
 
     def handle(self, *args: Any, **options: Any) -> None:
         pruned = prune(using=options["database"], dry_run=options["dry_run"])

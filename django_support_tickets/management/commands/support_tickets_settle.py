@@ -7,7 +7,7 @@ from typing import Any
 from django.contrib.auth.models import AbstractBaseUser
 from django.core.exceptions import ValidationError
 from django.core.management.base import BaseCommand, CommandError
-from django.db import DEFAULT_DB_ALIAS
+from django.db import DEFAULT_DB_ALIAS, connections
 from django.db.models import Q
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_noop
@@ -32,7 +32,9 @@ class Command(BaseCommand):
         answer.add_argument("--send-again", action="store_true", help=_("The vendor has not got it: send it again."))
         by = _("Name or key of the user who has decided, for the timeline.")
         parser.add_argument("--by", metavar="USER", help=by)
-        parser.add_argument("--database", default=DEFAULT_DB_ALIAS, help=_("Database to use (default)."))
+        parser.add_argument(
+            "--database", default=DEFAULT_DB_ALIAS, choices=tuple(connections), help=_("Database to use (default).")
+        )
 
     def handle(self, *args: Any, **options: Any) -> None:
         key, using = options["key"], options["database"]

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
-from django.db import DEFAULT_DB_ALIAS
+from django.db import DEFAULT_DB_ALIAS, connections
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_noop
 
@@ -51,7 +51,9 @@ class Command(BaseCommand):
         parser.add_argument("--watch", action="store_true", help=_("Go on until SIGTERM or Ctrl-C."))
         parser.add_argument("--workers", type=_positive, default=8, help=_("Calls at the same time per account (8)."))
         parser.add_argument("--json", action="store_true", help=_("Print one JSON object per account."))
-        parser.add_argument("--database", default=DEFAULT_DB_ALIAS, help=_("Database to use (default)."))
+        parser.add_argument(
+            "--database", default=DEFAULT_DB_ALIAS, choices=tuple(connections), help=_("Database to use (default).")
+        )
 
     def handle(self, *args: Any, **options: Any) -> None:
         aliases = self._aliases(options["aliases"])
