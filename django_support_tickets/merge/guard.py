@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import enum
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.db.models.functions import Coalesce, Greatest
+from django.utils import timezone
 
 from django_support_tickets.merge import cleaning
 from django_support_tickets.merge.arrivals import Fetched
@@ -16,6 +17,8 @@ from django_support_tickets.records import ABSENT, Capabilities
 
 #: In `Ticket.digest`: the last look did not find the ticket; the second one in a row makes it missing.
 NOT_FOUND = "not found"
+#: A vendor's clock may be in another zone; one that is further ahead is wrong, and would outdate all later news.
+TOMORROW = timedelta(days=1)
 
 
 class Verdict(enum.Enum):
@@ -77,8 +80,8 @@ def hint_since(stored: Stored, fetched: Fetched) -> datetime | None:
 
 
 def is_older(version: datetime, stored: datetime) -> bool:
-    """Return whether the vendor's version is surely older than the stored one."""
-    return version < stored and not (comes_twice(version) and comes_twice(stored))
+    """Return whether the vendor's version is surely older than the stored one, which a time to come does not prove."""
+    return version < stored < timezone.now() + TOMORROW and not (comes_twice(version) and comes_twice(stored))
 
 
 def _is_newer(stored: Stored, version: datetime | None, started: datetime) -> bool:

@@ -503,6 +503,13 @@ class TestOddData:
         take(record(updated_at=before - timedelta(hours=1), status=Status.OPEN))
         assert Ticket.objects.get().status == "waiting"
 
+    @pytest.mark.fault(44)
+    def test_a_time_to_come_does_not_outdate_all_later_news(self, ticket):
+        ticket()
+        take(record(updated_at=datetime(2999, 1, 1, tzinfo=UTC), status=Status.OPEN))
+        take(record(updated_at=T0, status=Status.WAITING))
+        assert Ticket.objects.get().status == "waiting"
+
     @pytest.mark.fault(45)
     def test_long_text_is_clipped_visibly(self, ticket):
         ticket(origin=Ticket.Origin.VENDOR)

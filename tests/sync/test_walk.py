@@ -96,6 +96,13 @@ class TestHints:
         assert Ticket.objects.get(remote_id="status").status == "closed"
         assert Ticket.objects.get(remote_id="older").remote_status == "open"
 
+    def test_a_stored_time_to_come_does_not_hide_news(self, desk, known):
+        known("R-1", remote_updated_at=project_time(datetime(2999, 1, 1, tzinfo=UTC)))
+        desk.pages = pages([row("R-1", updated_at=T0)])
+        desk.tickets = {"R-1": row("R-1", updated_at=T0)}
+        assert pull("desk").hinted == 1
+        assert Ticket.objects.get().remote_updated_at == project_time(T0)
+
     def test_rows_without_times_are_compared_by_status(self, desk, known):
         known("same", remote_updated_at=None)
         known("other", remote_updated_at=None)
