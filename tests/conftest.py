@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import random
 from collections.abc import Iterator
 
 import hypothesis
@@ -17,6 +18,12 @@ hypothesis.settings.register_profile(
     suppress_health_check=[hypothesis.HealthCheck.too_slow, hypothesis.HealthCheck.function_scoped_fixture],
 )
 hypothesis.settings.load_profile("suite")
+
+
+@pytest.fixture(autouse=True)
+def same_chances(request: pytest.FixtureRequest) -> None:
+    """What is drawn, as the wait after a failure is, is the same in every run of a test."""
+    random.seed(request.node.nodeid)
 
 
 @pytest.fixture(scope="session")

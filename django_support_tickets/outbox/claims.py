@@ -31,6 +31,7 @@ from django_support_tickets.outbox.leases import (
 )
 from django_support_tickets.records import clean_text
 
+BACKOFF_LEAST = 1.0
 BACKOFF_BASE = 30.0
 BACKOFF_MAX = 3600.0
 
@@ -123,9 +124,10 @@ def release(claim: Claim, *, wait: float, error: str = "", request_id: str = "",
 def backoff(trying: float) -> float:
     """Return seconds to wait after `trying` seconds of failing: full jitter over 30 seconds, growing up to an hour.
 
-    With three times what was waited so far, tries come about as far apart as with a wait that doubles.
+    With three times what was waited so far, tries come about as far apart as with a wait that doubles. It is one second
+    at least, lest the push that has just failed tries again at once.
     """
-    return random.uniform(0, min(BACKOFF_MAX, BACKOFF_BASE + 3 * trying))  # noqa: S311 -- spreads load
+    return random.uniform(BACKOFF_LEAST, min(BACKOFF_MAX, BACKOFF_BASE + 3 * trying))  # noqa: S311 -- spreads load
 
 
 def _lease(shape: dict[str, Any], values: dict[str, Any], *, using: str) -> int:
