@@ -72,17 +72,23 @@ class Workers(ABC):
             raise Died
 
         self.note(f"push, and die at {point} ({after})")
+        has_died = False
         try:
             with ending(point, die, after=after):
                 push(self.alias)
         except Died:
+            has_died = True
+        if has_died:  # not in the block above: there the error keeps the connection open
             self.note("died")
             forget_accounts()
             self._await_vendor()
 
     def _await_vendor(self) -> None:
-        """Let the vendor end what it was asked, lest time passes in the middle of it, which no seed decides."""
-        ends_at = time.monotonic() + 10
+        """Let the vendor end what it was asked, lest time passes in the middle of it, which no seed decides.
+
+        Connections that stay open longer are idle ones of workers that stood still.
+        """
+        ends_at = time.monotonic() + 0.25
         while self.sandbox.connections and time.monotonic() < ends_at:
             time.sleep(0.0005)
 
