@@ -204,11 +204,6 @@ BETWEEN_SENTENCES = re.compile(r"(?<=\.)\s")
 PLACEHOLDER = re.compile(r"%\((\w+)\)[sdr]")
 
 
-def one_line(text: object) -> str:
-    """Return a text fit for a log: nothing in it begins another line or moves a terminal's cursor."""
-    return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in str(text or ""))
-
-
 def translate(text: str) -> str:
     """Return a text that this package has written in English in the active language; what is not known stays."""
     said = []

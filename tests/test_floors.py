@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import ast
+import os
+import subprocess
+import sys
 import tomllib
 from functools import cache
 from pathlib import Path
@@ -71,3 +74,12 @@ def test_what_a_package_loads_is_imported_from_the_package(room: str) -> None:
     outside = [path for path in (ROOT / PACKAGE).rglob("*.py") if not {package, TESTING} & set(path.parents)]
     deep = {path.name: set(imports_of(path)) & loaded_by(package) for path in outside}
     assert {name: modules for name, modules in deep.items() if modules} == {}
+
+
+def test_a_settings_module_may_import_what_providers_are_written_with() -> None:
+    lines = [f"import {PACKAGE}.{name}" for name in ("exceptions", "records", "providers", "testing.contract")]
+    variables = {name: value for name, value in os.environ.items() if name != "DJANGO_SETTINGS_MODULE"}
+    done = subprocess.run(
+        [sys.executable, "-c", "\n".join(lines)], cwd=ROOT, env=variables, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, "")

@@ -6,8 +6,7 @@ import re
 import sys
 from typing import Any
 
-from django_support_tickets.phrases import one_line
-from django_support_tickets.records import clean_text
+from django_support_tickets.records import clean_text, one_line
 
 __all__ = ["clean_text", "parse_json", "redact"]
 
