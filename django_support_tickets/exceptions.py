@@ -4,7 +4,7 @@ from typing import Any
 
 from django.core.exceptions import ImproperlyConfigured
 
-from django_support_tickets.records import one_line
+from django_support_tickets.vocabulary import one_line
 
 
 class InvalidProvider(ImproperlyConfigured):

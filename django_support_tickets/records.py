@@ -273,11 +273,6 @@ class Capabilities:
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 
 
-def one_line(text: object) -> str:
-    """Return a text fit for a log: nothing in it begins another line or moves a terminal's cursor."""
-    return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in str(text or ""))
-
-
 def clean_text(text: str) -> str:
     """Return `text` with NUL and lone surrogates, which no database can store, replaced by U+FFFD."""
     if text.isascii() and "\x00" not in text:

@@ -1,4 +1,4 @@
-"""What models and records have in common; apart from the records, so that loading the models does not load those."""
+"""What models, records and errors have in common; apart from the records, which loading the models does not load."""
 
 from __future__ import annotations
 
@@ -50,3 +50,8 @@ class TicketRef:
 
     remote_id: str
     customer_id: str = ""
+
+
+def one_line(text: object) -> str:
+    """Return a text fit for a log: nothing in it begins another line or moves a terminal's cursor."""
+    return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in str(text or ""))

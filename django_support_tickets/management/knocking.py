@@ -20,8 +20,9 @@ from django_support_tickets.models import Ticket
 from django_support_tickets.phrases import translate
 from django_support_tickets.providers import Provider, providers
 from django_support_tickets.providers.signatures import is_usable_secret
-from django_support_tickets.records import WebhookEvent, one_line
+from django_support_tickets.records import WebhookEvent
 from django_support_tickets.transport import Answer, BytesBody, Request, Transport
+from django_support_tickets.vocabulary import one_line
 from django_support_tickets.webhooks import accept, read_event, receive
 
 Webhook = tuple[Mapping[str, str], bytes]

@@ -7,7 +7,8 @@ from datetime import datetime
 from typing import Any
 
 from django_support_tickets.models import moment_of
-from django_support_tickets.records import TicketRecord, one_line
+from django_support_tickets.records import TicketRecord
+from django_support_tickets.vocabulary import one_line
 
 logger = logging.getLogger(__name__)
 

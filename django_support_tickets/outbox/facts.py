@@ -15,7 +15,8 @@ from django_support_tickets.models.statements import Statement, inserting
 from django_support_tickets.outbox.claims import Claim
 from django_support_tickets.outbox.flight import ticket_id_of
 from django_support_tickets.outbox.items import Item
-from django_support_tickets.records import clean_text, one_line
+from django_support_tickets.records import clean_text
+from django_support_tickets.vocabulary import one_line
 
 logger = logging.getLogger(__name__)
 Event = TicketEvent.Kind

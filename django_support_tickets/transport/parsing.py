@@ -6,7 +6,8 @@ import re
 import sys
 from typing import Any
 
-from django_support_tickets.records import clean_text, one_line
+from django_support_tickets.records import clean_text
+from django_support_tickets.vocabulary import one_line
 
 __all__ = ["clean_text", "parse_json", "redact"]
 

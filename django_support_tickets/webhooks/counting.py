@@ -9,7 +9,7 @@ from django.db.models import F
 
 from django_support_tickets.models import ProviderState
 from django_support_tickets.models.pauses import state_of
-from django_support_tickets.records import one_line
+from django_support_tickets.vocabulary import one_line
 
 logger = logging.getLogger(__package__)
 
