@@ -30,6 +30,7 @@ from django_support_tickets.records import CommentRecord, Status, TicketRecord
 from django_support_tickets.sync.lock import RunLock
 from tests.management.slow import PAGES, write_settings
 from tests.sync.conftest import configure, desk, ticket
+from tests.transport_server import here
 
 __all__ = ["configure", "desk", "ticket"]
 
@@ -327,11 +328,6 @@ def wait_for(process: subprocess.Popen[str], line: str) -> None:
         if line in said:
             return
     raise AssertionError(process.stderr and process.stderr.read())
-
-
-def here(seconds: float) -> float:
-    """Return so many seconds of a free machine at the load that this one has."""
-    return seconds * max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))
 
 
 @pytest.mark.fault(95)

@@ -25,6 +25,7 @@ from django_support_tickets.records import Capabilities, CommentRecord, Status, 
 from django_support_tickets.sync import AlreadyRunning, has_work, hint, hint_all, pull
 from django_support_tickets.sync.lock import RunLock
 from django_support_tickets.sync.missing import is_braked
+from tests.transport_server import here
 
 pytestmark = pytest.mark.django_db
 
@@ -410,7 +411,7 @@ class TestStopping:
         started = time.monotonic()
         counts = pull("desk", stop=lambda: bool(desk.asked))
         release.set()
-        assert counts.stopped and time.monotonic() - started < 30
+        assert counts.stopped and time.monotonic() - started < here(4)
         assert Ticket.objects.get().next_poll_at <= timezone.now()
 
     def test_what_is_under_way_when_the_time_is_out_is_waited_for(self, desk, ticket):
