@@ -24,7 +24,7 @@ logger = logging.getLogger(__name__)
 
 #: A task begins nothing new after so many seconds: no worker is held by one account, and a deployment waits for it.
 SLICE = 45.0
-#: Calls at the same time per account, each with a database connection of its own while it sends.
+#: Calls at the same time per account. A push has a database connection for each, and for every four one more.
 WORKERS = 8
 #: Between two messages of one process about the same thing, in seconds.
 APART = 1.0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from typing import Any
 
 from django.db.models import F
@@ -43,8 +44,11 @@ GIVE_UP_SECONDS = 72 * 3600.0
 UNMARKED: dict[str, Any] = {"sent_at": None, "item": "", "item_id": None, "attempts": F("attempts") - 1}
 
 
-def deliver(claim: Claim, provider: Provider) -> str:
-    """Bring one claim to an outcome; return its name in PushCounts, "" if there was nothing to send."""
+def deliver(claim: Claim, provider: Provider, answered: Callable[[], None] = lambda: None) -> str:
+    """Bring one claim to an outcome; return its name in PushCounts, "" if there was nothing to send.
+
+    `answered` is called as soon as the vendor has taken the item, before this is written down.
+    """
     item: Item | None = None
     try:
         if claim.entry.sent_at is not None:
@@ -54,7 +58,7 @@ def deliver(claim: Claim, provider: Provider) -> str:
             release(claim, wait=0, provider=claim.entry.ticket.provider)
             return ""
         item = next_item(claim.entry.ticket, provider.capabilities, using=claim.using, has_files=claim.has_files)
-        return _send(claim, item, provider)
+        return _send(claim, item, provider, answered)
     except LeaseLost:
         facts = {"event": "push.lease_lost", "account": provider.alias, "key": str(claim.entry.ticket.key)}
         logger.warning("lease lost", extra=facts)
@@ -63,7 +67,7 @@ def deliver(claim: Claim, provider: Provider) -> str:
         return _set_aside(claim, item, error)
 
 
-def _send(claim: Claim, item: Item | None, provider: Provider) -> str:
+def _send(claim: Claim, item: Item | None, provider: Provider, answered: Callable[[], None]) -> str:
     if item is None:
         drop(claim)
         return ""
@@ -87,6 +91,7 @@ def _send(claim: Claim, item: Item | None, provider: Provider) -> str:
     except Exception as error:  # says nothing about the vendor
         failure = Ambiguous(f"the provider raised {type(error).__name__}", **error_facts(claim, item))
         return _outcome(claim, item, provider, failure)
+    answered()
     settle_delivered(claim, item, record)
     note_answer(claim)
     return "delivered"

@@ -45,7 +45,7 @@ def push(
         connections[using].close_if_unusable_or_obsolete()
     counts = PushCounts()
     with providers[alias] as provider:
-        crew = Crew(workers, lambda claim: _work(claim, provider, counts))
+        crew = Crew(workers, lambda claim, answered: _work(claim, provider, counts, answered))
         try:
             while sweep(alias, using=using) + _drain(alias, crew, stop=stop, progress=progress, using=using):
                 if stop():
@@ -99,9 +99,9 @@ def _claim(alias: str, limit: int, *, using: str, ticket_id: int | None = None) 
     return claim_next(alias, 1, ticket_id=ticket_id, using=using, is_probe=True)
 
 
-def _work(claim: Claim, provider: Provider, counts: PushCounts) -> None:
+def _work(claim: Claim, provider: Provider, counts: PushCounts, answered: Callable[[], None] = lambda: None) -> None:
     try:
-        outcome = deliver(claim, provider)
+        outcome = deliver(claim, provider, answered)
     except Exception as error:
         # Without its text and traceback: both may hold what customers wrote. The lease runs out by itself.
         logger.error("push failed: %s", type(error).__name__, extra={"event": "push.failed", "account": provider.alias})

@@ -18,9 +18,11 @@ from tests.outbox.servers import new_database, require
 ROWS = int(os.environ.get("SUPPORT_TICKETS_TEST_CLAIMS", "2000"))
 
 
-def start(database: str, path: Path, *arguments: object) -> subprocess.Popen[str]:
+def start(
+    database: str, path: Path, *arguments: object, provider_class: str = "NotedProvider"
+) -> subprocess.Popen[str]:
     """Start a worker process."""
-    provider = {"BACKEND": "tests.outbox.worker.NotedProvider", "OPTIONS": {"path": str(path)}}
+    provider = {"BACKEND": f"tests.outbox.worker.{provider_class}", "OPTIONS": {"path": str(path)}}
     environment = {
         **os.environ,
         "DJANGO_SETTINGS_MODULE": "tests.outbox.site",
@@ -57,6 +59,15 @@ def test_four_workers_on_a_sqlite_file(tmp_path: Path) -> None:
     """In SQLite's default transaction mode, in which reading before writing fails at once."""
     counts = send_all(f"sqlite://{tmp_path}/rows", tmp_path / "sent", rows=300, processes=2, threads=2)
     assert all(count["delivered"] for count in counts)
+
+
+@pytest.mark.fault(11, 90)
+def test_the_vendor_is_called_while_an_answer_is_written_down(tmp_path: Path) -> None:
+    """No more is claimed for it than is sent at once."""
+    database, path = f"sqlite://{tmp_path}/rows", tmp_path / "sent"
+    answer(start(database, path, "prepare", 60))
+    counts = answer(start(database, path, "watch", 4, provider_class="WatchedProvider"))
+    assert counts == {"delivered": 60, "waiting": 0, "most_held": 4, "overlaps": [True]}
 
 
 @pytest.mark.services

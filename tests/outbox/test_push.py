@@ -212,7 +212,7 @@ class TestUsersTestCases(TestCase):
 class TestCrew:
     def test_one_worker_works_in_the_callers_thread(self) -> None:
         threads: list[str] = []
-        crew = Crew(1, lambda claim: threads.append(threading.current_thread().name))
+        crew = Crew(1, lambda claim, answered: threads.append(threading.current_thread().name))
         crew.start("a claim")  # type: ignore[arg-type]
         crew.wait()
         crew.close()
@@ -220,7 +220,7 @@ class TestCrew:
 
     def test_threads_are_made_when_they_are_needed_and_end(self) -> None:
         gate = threading.Event()
-        crew = Crew(8, lambda claim: gate.wait(60) and None)
+        crew = Crew(8, lambda claim, answered: gate.wait(60) and None)
         assert workers() == 0
         for _ in range(3):
             crew.start("a claim")  # type: ignore[arg-type]
@@ -231,14 +231,43 @@ class TestCrew:
         crew.close()
         assert (workers(), crew.finished) == (0, 3)
 
+    def test_who_writes_an_answer_down_is_free_to_call_but_for_so_many_threads_only(self) -> None:
+        gate = threading.Event()
+
+        def work(claim: Any, answered: Callable[[], None]) -> None:
+            answered()
+            answered()  # once is enough
+            assert gate.wait(60)
+
+        crew = Crew(8, work)
+        for free in (8, 8, 8, 7, 6, 5, 4, 3, 2, 1):
+            assert crew.free == free
+            crew.start("a claim")  # type: ignore[arg-type]
+            crew.wait()
+        assert (crew.busy, crew.calling, crew.free, workers()) == (10, 0, 0, 10)
+        gate.set()
+        while crew.busy:
+            crew.wait()
+        assert (crew.calling, crew.free, crew.finished) == (0, 8, 10)
+        crew.close()
+
+    def test_a_call_without_an_answer_ends_with_its_work(self) -> None:
+        crew = Crew(2, lambda claim, answered: None)
+        crew.start("a claim")  # type: ignore[arg-type]
+        while crew.busy:
+            crew.wait()
+        assert (crew.calling, crew.free, crew.finished) == (0, 2, 1)
+        crew.close()
+
     def test_a_worker_survives_a_provider_that_ends_the_program(self, caplog: Any) -> None:
-        def work(claim: Any) -> None:
+        def work(claim: Any, answered: Callable[[], None]) -> None:
             sys.exit("with the text of a ticket")
 
         crew, claim = Crew(2, work), Claim(OutboxEntry(provider="local"), uuid.uuid4(), "default")
         for _ in range(4):
             crew.start(claim)
-            crew.wait()
+            while crew.busy:
+                crew.wait()
         assert workers() == 1  # one is free again each time
         crew.close()
         assert crew.finished == 4

@@ -1,10 +1,11 @@
-"""A worker process for tests: `python -m tests.outbox.worker prepare 300` or `… push 4` (threads)."""
+"""A worker process for tests: `python -m tests.outbox.worker prepare 300`, `… push 4` (threads) or `… watch 4`."""
 
 from __future__ import annotations
 
 import json
 import os
 import sys
+import threading
 from typing import Any, Unpack
 
 import django
@@ -38,6 +39,33 @@ class NotedProvider(LocalProvider):
             os.close(descriptor)
 
 
+class WatchedProvider(NotedProvider):
+    """Count the calls under way and what is claimed for them; those during `is_writing` wait until all workers call."""
+
+    threads = 1
+    most_held = 0
+    calls = 0
+    lock = threading.Lock()
+    is_writing = threading.Event()
+    all_call = threading.Event()
+
+    def _note(self, key: str) -> None:
+        from django_support_tickets.models import EpochNow, OutboxEntry
+
+        watched = WatchedProvider
+        super()._note(key)
+        with watched.lock:
+            watched.calls += 1
+            claimed = OutboxEntry.objects.filter(leased_until__gt=EpochNow(), sent_at=None).count()
+            watched.most_held = max(watched.most_held, watched.calls + claimed)
+            if watched.calls == watched.threads and watched.is_writing.is_set():
+                watched.all_call.set()
+        if watched.is_writing.is_set():
+            watched.all_call.wait(30)
+        with watched.lock:
+            watched.calls -= 1
+
+
 def prepare(count: int) -> dict[str, Any]:
     """Make the tables and so many queued rows: two tickets for each comment."""
     from django_support_tickets.models import Comment, OutboxEntry, Ticket
@@ -61,10 +89,28 @@ def push(threads: int) -> dict[str, Any]:
     return {"delivered": counts.delivered, "waiting": counts.waiting}
 
 
+def watch(threads: int) -> dict[str, Any]:
+    """Send until nothing is due; who writes the first answer down does not go on until all workers call."""
+    from django_support_tickets.models import Ticket
+    from django_support_tickets.signals import ticket_delivered
+    from tests.outbox.worker import WatchedProvider  # the account's class, of which this script has a double
+
+    overlaps: list[bool] = []
+
+    def receive(**_: Any) -> None:
+        if not WatchedProvider.is_writing.is_set():
+            WatchedProvider.is_writing.set()
+            overlaps.append(WatchedProvider.all_call.wait(30))
+
+    WatchedProvider.threads = threads
+    ticket_delivered.connect(receive, sender=Ticket)
+    return {**push(threads), "most_held": WatchedProvider.most_held, "overlaps": overlaps}
+
+
 def main() -> None:
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "tests.outbox.site")
     django.setup()
-    action = {"prepare": prepare, "push": push}[sys.argv[1]]
+    action = {"prepare": prepare, "push": push, "watch": watch}[sys.argv[1]]
     sys.stdout.write(json.dumps(action(int(sys.argv[2]))) + "\n")
 
 
