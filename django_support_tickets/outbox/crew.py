@@ -16,8 +16,9 @@ logger = logging.getLogger(__name__)
 class Crew:
     """Threads that work claims off; with one worker the claims are worked where they are handed out.
 
-    A worker whose vendor has answered counts as free while it writes the answer down: for every four that call there is
-    one thread more. So the vendor is not kept waiting for our database, and no more is claimed than is sent now.
+    A worker whose vendor has answered counts as free while it writes the answer down: for every four that call, or part
+    of four, there is one thread more. So the vendor is not kept waiting for our database, and no more is claimed than
+    is sent now.
     """
 
     def __init__(self, workers: int, work: Callable[[Claim, Callable[[], None]], None]) -> None:

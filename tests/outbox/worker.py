@@ -58,12 +58,17 @@ class WatchedProvider(NotedProvider):
             watched.calls += 1
             claimed = OutboxEntry.objects.filter(leased_until__gt=EpochNow(), sent_at=None).count()
             watched.most_held = max(watched.most_held, watched.calls + claimed)
-            if watched.calls == watched.threads and watched.is_writing.is_set():
-                watched.all_call.set()
+            watched.look()
         if watched.is_writing.is_set():
             watched.all_call.wait(30)
         with watched.lock:
             watched.calls -= 1
+
+    @classmethod
+    def look(cls) -> None:
+        """Note, under the lock, whether all workers call while an answer is written down."""
+        if cls.is_writing.is_set() and cls.calls == cls.threads:
+            cls.all_call.set()
 
 
 def prepare(count: int) -> dict[str, Any]:
@@ -99,7 +104,9 @@ def watch(threads: int) -> dict[str, Any]:
 
     def receive(**_: Any) -> None:
         if not WatchedProvider.is_writing.is_set():
-            WatchedProvider.is_writing.set()
+            with WatchedProvider.lock:
+                WatchedProvider.is_writing.set()
+                WatchedProvider.look()  # all may have begun just before
             overlaps.append(WatchedProvider.all_call.wait(30))
 
     WatchedProvider.threads = threads
